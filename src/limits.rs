@@ -57,7 +57,16 @@ pub const ENV_STRING_BYTES: usize = 128 * 1024;
 /// Bytes of the probers' JSON. The kernel passes at most 128 KiB in one environment variable.
 pub const PROBERS_JSON_BYTES: usize = 128 * 1024;
 
-/// Nesting of lists and objects in the probers' JSON, which needs five.
+/// Handlers of one prober (`all`): they run one after another within its timeout.
+pub const PROBE_HANDLERS: usize = 8;
+
+/// Codes and ranges of `expect.status` of one prober.
+pub const EXPECTED_STATUS_ITEMS: usize = 16;
+
+/// Bytes of `expect.body` of one prober: a search for it has its position in one byte.
+pub const EXPECTED_BODY_BYTES: usize = 255;
+
+/// Nesting of lists and objects in the probers' JSON, which needs seven.
 pub const PROBERS_JSON_DEPTH: u32 = 16;
 
 /// The largest `--shutdown-delay`, in seconds. Pods get 30 s by default (`terminationGracePeriodSeconds`).

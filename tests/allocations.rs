@@ -75,6 +75,7 @@ fn main() -> ExitCode {
     let trials = trials!["allocations":
         an_http_probe_allocates_only_queue_blocks,
         a_tcp_probe_allocates_only_queue_blocks,
+        several_handlers_allocate_only_queue_blocks,
         a_followed_redirect_allocates_only_queue_blocks,
         a_failing_probe_allocates_only_queue_blocks,
         a_hook_allocates_only_queue_blocks,
@@ -89,6 +90,7 @@ const LIVEZ: &str = "/app-health/web/livez";
 const READYZ: &str = "/app-health/web/readyz";
 const STARTUPZ: &str = "/app-health/web/startupz";
 const GRPC: &str = "/app-health/grpc/livez";
+const SEVERAL: &str = "/app-health/several/livez";
 const HTTP2: &str = "/app-health/http2/livez";
 const FAILING: &str = "/app-health/gone/livez";
 const PRESTOP: &str = "/app-lifecycle/web/prestopz";
@@ -119,6 +121,10 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
         r#""httpGet":{{"port":{},"path":"/x?y","httpHeaders":[{{"name":"Host","value":"a"}},{{"name":"X-Y","value":"z"}}]}}"#,
         target.port()
     );
+    let get = format!(r#""httpGet":{{"port":{},"path":"/"}}"#, target.port());
+    let several = format!(
+        r#""all":[{{{get},"redirects":"none","expect":{{"status":"200-299,401"}}}},{{{tcp},"target":"loopback"}}]"#
+    );
     let scripted = [grpc::serving(), http2::serving()];
     let scripted = scripted.map(|play| ConnectionScriptedApp::start(None, vec![play]));
     let [grpc, http2] = &scripted;
@@ -130,6 +136,7 @@ static FIXTURE: LazyLock<Fixture> = LazyLock::new(|| {
     let table = Table::new()
         .prober(LIVEZ, &headers)
         .prober(READYZ, &tcp)
+        .prober(SEVERAL, &several)
         .prober(GRPC, &grpc)
         .prober(HTTP2, &http2)
         .http(STARTUPZ, app.port(), 5)
@@ -214,6 +221,10 @@ fn an_http_probe_allocates_only_queue_blocks() {
 
 fn a_tcp_probe_allocates_only_queue_blocks() {
     assert_allocates_nothing(READYZ, 200);
+}
+
+fn several_handlers_allocate_only_queue_blocks() {
+    assert_allocates_nothing(SEVERAL, 200);
 }
 
 fn a_followed_redirect_allocates_only_queue_blocks() {

@@ -12,6 +12,7 @@ mod check_requests;
 mod client_certificates;
 mod e2e;
 mod exhaustion;
+mod expectations;
 mod forward_ends;
 mod forward_log;
 mod forward_slots;
@@ -65,6 +66,7 @@ fn main() -> ExitCode {
     trials.extend(metrics::tests());
     trials.extend(request_heads::tests());
     trials.extend(exhaustion::tests());
+    trials.extend(expectations::tests());
     trials.extend(forward_slots::tests());
     trials.extend(forward_ends::tests());
     trials.extend(forward_log::tests());

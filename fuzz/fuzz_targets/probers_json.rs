@@ -17,7 +17,9 @@ fuzz_target!(|text: &str| {
             for (index, prober) in probers.iter().enumerate() {
                 let found = probers.find(prober.path.as_bytes()).map(|(index, _)| index);
                 assert_eq!(found, Some(index));
-                assert_ne!(prober.action.port(), 0);
+                for handler in prober.handlers.iter() {
+                    assert_ne!(handler.action.port(), 0);
+                }
                 assert!(!prober.timeout.is_zero());
             }
         }

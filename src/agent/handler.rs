@@ -10,7 +10,7 @@ use super::connection::{Closing, Connection, HeadBytes, Request};
 use super::metrics::Rejection;
 use super::metrics_page::{self, Gauges};
 use super::probe_log::{ProbeResult, log_probe};
-use super::probing::poll_probing;
+use super::probing::{Finished, poll_probing};
 use super::resources;
 use crate::config::Prober;
 use crate::limits;
@@ -120,15 +120,16 @@ impl Connection<'_> {
             }
         }
         let probing = pin!(self.run_unless_disconnected(entry.prober, request, memory));
-        let outcome = poll_probing(probing).await;
-        let Some(outcome) = outcome else {
+        let finished = poll_probing(probing).await;
+        let Some(finished) = finished else {
             self.agent.log.canceled(entry.prober);
             let rejection = Rejection::ClientDisconnected;
             self.agent.metrics.count_rejection(rejection);
             return Closing::Close;
         };
         self.log_tls_events();
-        self.record(entry, outcome);
+        let outcome = finished.outcome;
+        self.record(entry, finished);
         match body_of(entry.prober, outcome) {
             Some(body) => self.respond(outcome.status(), body, closing).await,
             None => Closing::Reset,
@@ -159,15 +160,17 @@ impl Connection<'_> {
     }
 
     /// Counts and logs the outcome of a probe.
-    fn record(&self, entry: ProberEntry<'_>, outcome: Outcome) {
+    fn record(&self, entry: ProberEntry<'_>, finished: Finished) {
         let (agent, ProberEntry { index, prober }) = (self.agent, entry);
         let now = Instant::now();
         let duration = now.saturating_duration_since(self.connected.accepted_at);
+        let Finished { outcome, handler } = finished;
         let timed = (!prober.is_hook).then_some(duration);
         agent.metrics.count_probe(index, outcome, timed);
         let result = ProbeResult {
             prober,
-            target: prober.target(agent.config.target),
+            handler: (prober.handlers.len() > 1 && !outcome.is_healthy()).then_some(handler),
+            target: prober.handlers[handler].target(agent.config.target),
             outcome,
             duration,
         };
@@ -243,6 +246,8 @@ fn body_of(prober: &Prober, outcome: Outcome) -> Option<ResponseBody> {
         | Outcome::TlsRequired(_)
         | Outcome::GrpcError(_)
         | Outcome::Answered(_)
+        | Outcome::Expected(_)
+        | Outcome::UnexpectedStatus(_)
         | Outcome::Connected
         | Outcome::Serving => Some(ResponseBody::Empty),
     }

@@ -57,7 +57,12 @@ impl EventLog {
             )
             .field("target", config.target)
             .maybe("source", config.source);
-        let tls_probers = config.probers.iter().filter(|p| p.action.needs_tls());
+        let tls_probers = config.probers.iter().filter(|prober| {
+            prober
+                .handlers
+                .iter()
+                .any(|handler| handler.action.needs_tls())
+        });
         match tls_probers.count() {
             probers @ 1.. if !tls::IS_BUILT => {
                 let message = "this build has no TLS: probers that need it respond 501";

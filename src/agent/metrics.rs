@@ -128,7 +128,11 @@ impl Metrics {
             Outcome::BodyBroken(_) => self.bodies_broken.increment(),
             Outcome::GrpcError(code) => self.grpc_errors[code.label_index()].increment(),
             Outcome::TlsRequired(_) => self.failures[Failure::TlsRequired as usize].increment(),
-            Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => {}
+            Outcome::UnexpectedStatus(_) => {
+                self.failures[Failure::UnexpectedStatus as usize].increment();
+            }
+            Outcome::Answered(_) | Outcome::Expected(_) | Outcome::Connected | Outcome::Serving => {
+            }
         }
         if let Some(duration) = duration {
             self.durations.observe(duration);

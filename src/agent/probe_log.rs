@@ -15,12 +15,16 @@ pub enum Health {
     Failing {
         status: u16,
         reason: Option<&'static str>,
+        /// Which of several handlers.
+        handler: Option<usize>,
     },
 }
 
 /// A finished probe.
 pub struct ProbeResult<'a> {
     pub prober: &'a Prober,
+    /// The index of the handler that failed, if the prober has several.
+    pub handler: Option<usize>,
     pub target: SocketAddr,
     pub outcome: Outcome,
     /// From the accept to the outcome.
@@ -34,6 +38,7 @@ impl ProbeResult<'_> {
             false => Health::Failing {
                 status: self.outcome.status(),
                 reason: self.outcome.reason(),
+                handler: self.handler,
             },
         }
     }
@@ -42,9 +47,11 @@ impl ProbeResult<'_> {
         logger
             .line(level, message)
             .field("path", &self.prober.path)
+            .maybe("handler", self.handler)
             .field("target", self.target)
             .maybe("reason", self.outcome.reason())
             .maybe("grpc_code", self.outcome.grpc_code())
+            .maybe("app_status", self.outcome.app_status())
             .field("status", self.outcome.status())
             .field("duration_ms", self.duration.as_millis() as u64)
             .suppressed(suppressed);

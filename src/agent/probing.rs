@@ -22,6 +22,13 @@ fn poll<F: Future>(probing: Pin<&mut F>, cx: &mut Context<'_>) -> Poll<F::Output
     probing.poll(cx)
 }
 
+/// A finished probe.
+pub struct Finished {
+    pub outcome: Outcome,
+    /// The index of the handler with this outcome: the first that failed, or the last.
+    pub handler: usize,
+}
+
 impl Connection<'_> {
     /// Runs the probe. Returns `None` if the client disconnects first. That is how a hook ends if the app does not
     /// respond, because kubelet sets it no deadline.
@@ -30,7 +37,7 @@ impl Connection<'_> {
         prober: &Prober,
         request: HeadBytes<'_>,
         memory: &mut [u8],
-    ) -> Option<Outcome> {
+    ) -> Option<Finished> {
         let probing = pin!(self.run_probe(prober, request, memory));
         or(async { Some(probing.await) }, async {
             let mut watching = pin!(async {
@@ -54,12 +61,13 @@ impl Connection<'_> {
         .await
     }
 
+    /// Runs the handlers of a prober one after another, until one fails.
     async fn run_probe(
         &self,
         prober: &Prober,
         request: HeadBytes<'_>,
         memory: &mut [u8],
-    ) -> Outcome {
+    ) -> Finished {
         let agent = self.agent;
         let HeadBytes { head, bytes } = request;
         let due = agent.due(prober, self.connected.accepted_at);
@@ -68,33 +76,44 @@ impl Connection<'_> {
             client: self.socket(),
             status_port: agent.config.status.port,
         };
-        let app = prober.target(agent.config.target);
-        match &prober.action {
-            Action::Http(get) => {
-                let probe = HttpProbe {
-                    head,
-                    buf: bytes,
-                    http_get: get,
-                    target: app.ip(),
-                    origin,
-                    is_hook: prober.is_hook,
-                    deadline,
+        let mut index = 0;
+        loop {
+            let handler = &prober.handlers[index];
+            let app = handler.target(agent.config.target);
+            let outcome = match &handler.action {
+                Action::Http(get) => {
+                    let probe = HttpProbe {
+                        head,
+                        buf: bytes,
+                        http_get: get,
+                        target: app.ip(),
+                        origin,
+                        is_hook: prober.is_hook,
+                        deadline,
+                    };
+                    agent.dialler.probe_http(&probe, memory).await
+                }
+                Action::Tcp { .. } => agent.dialler.probe_tcp(app, deadline).await,
+                Action::Grpc { service, tls, .. } => {
+                    let probe = GrpcProbe {
+                        app,
+                        service,
+                        tls: *tls,
+                        origin,
+                        user_agent: head.field(bytes, b"User-Agent").unwrap_or_default(),
+                        deadline: due,
+                        options: CallOptions::default(),
+                    };
+                    agent.dialler.probe_grpc(&probe, memory).await
+                }
+            };
+            if !outcome.is_healthy() || index + 1 == prober.handlers.len() {
+                return Finished {
+                    outcome,
+                    handler: index,
                 };
-                agent.dialler.probe_http(&probe, memory).await
             }
-            Action::Tcp { .. } => agent.dialler.probe_tcp(app, deadline).await,
-            Action::Grpc { service, tls, .. } => {
-                let probe = GrpcProbe {
-                    app,
-                    service,
-                    tls: *tls,
-                    origin,
-                    user_agent: head.field(bytes, b"User-Agent").unwrap_or_default(),
-                    deadline: due,
-                    options: CallOptions::default(),
-                };
-                agent.dialler.probe_grpc(&probe, memory).await
-            }
+            index += 1;
         }
     }
 }

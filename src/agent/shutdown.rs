@@ -51,7 +51,9 @@ impl Agent {
     fn app_addresses(&self) -> Vec<SocketAddr> {
         let config = &self.config;
         let probed = config.probers.iter();
-        let probed = probed.map(|prober| prober.target(config.target));
+        let probed = probed
+            .flat_map(|prober| &prober.handlers)
+            .map(|handler| handler.target(config.target));
         let forwarded = config.forwards.iter().map(|forward| forward.target);
         let inbound = config.inbounds.iter().map(|inbound| inbound.target);
         let mut addresses = Vec::new();

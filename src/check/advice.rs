@@ -112,6 +112,12 @@ const fn general_advice(failure: Failure) -> &'static str {
         Failure::GrpcUnimplemented => {
             "the app has no grpc.health.v1.Health; does it register one, is {port} its gRPC port?"
         }
+        Failure::UnexpectedStatus => {
+            "the app's status code is not an expected one; its log should say why"
+        }
+        Failure::BodyMismatch => {
+            "the first 10 KiB of the body do not have the expected text; look at the body that the app sends"
+        }
         Failure::OutOfResources => {
             "this process or machine is out of file descriptors or socket memory; see `ulimit -n`"
         }

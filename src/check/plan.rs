@@ -318,6 +318,8 @@ impl ActionParts {
         let user_agent = headers.iter().find(|header| *header.name == *"User-Agent");
         let user_agent = user_agent.map(|header| header.value.clone());
         let get = HttpGet {
+            follows_redirects: true,
+            expect: None,
             scheme,
             protocol: Protocol::Http1,
             port,

@@ -126,7 +126,12 @@ impl<'a> Facts<'a> {
             Outcome::Answered(status) if !facts.is_healthy => {
                 Some(advice::of_status(status, watch.tls_state() != TlsState::Plaintext).into())
             }
-            Outcome::Answered(_) | Outcome::Connected | Outcome::Serving => None,
+            Outcome::UnexpectedStatus(status) => {
+                Some(advice::of_status(status, watch.tls_state() != TlsState::Plaintext).into())
+            }
+            Outcome::Answered(_) | Outcome::Expected(_) | Outcome::Connected | Outcome::Serving => {
+                None
+            }
         };
         facts
     }
@@ -236,9 +241,11 @@ fn millis(time: Duration) -> String {
 /// The app's status code, or the text of a success that has none.
 fn app_status(outcome: Outcome) -> (Option<u16>, &'static str) {
     match outcome {
-        Outcome::Answered(status) | Outcome::BodyBroken(status) | Outcome::TlsRequired(status) => {
-            (Some(status), "")
-        }
+        Outcome::Answered(status)
+        | Outcome::BodyBroken(status)
+        | Outcome::TlsRequired(status)
+        | Outcome::Expected(status)
+        | Outcome::UnexpectedStatus(status) => (Some(status), ""),
         Outcome::Connected => (None, "connected"),
         Outcome::Serving => (None, "SERVING"),
         Outcome::GrpcError(_) | Outcome::Failed(_) => (None, ""),

@@ -1,7 +1,7 @@
 //! Rules between settings.
 
 use super::settings_error::ConfigError;
-use super::{Config, Listen, Probers, ProbersError};
+use super::{Config, Listen, ProbeHandler, Probers, ProbersError, Problem};
 use core::net::IpAddr;
 
 /// Origin and value of settings, as errors quote them.
@@ -91,19 +91,29 @@ impl Config {
     /// No prober may have a port of probelet.
     pub(super) fn check_ports(&self, mut probers: Probers) -> Result<Probers, ProbersError> {
         for prober in &mut probers.0 {
-            if prober.loopback.is_some() {
-                self.set_loopback_address(prober);
-            }
-            let to = prober.target(self.target);
-            let is_reached = |listener: Listen| listener.is_reached_by(to, &[self.target]);
-            if self.listeners().any(is_reached) {
-                return Err(ProbersError::Entry {
-                    key: prober.path.clone(),
-                    problem: self.own_port(prober),
-                });
+            let is_single = prober.handlers.len() == 1;
+            for (index, handler) in prober.handlers.iter_mut().enumerate() {
+                if let Some(problem) = self.port_problem(handler) {
+                    let key = prober.path.clone();
+                    let problem = match is_single {
+                        true => problem,
+                        false => problem.in_all(index),
+                    };
+                    return Err(ProbersError::Entry { key, problem });
+                }
             }
         }
         Ok(probers)
+    }
+
+    fn port_problem(&self, handler: &mut ProbeHandler) -> Option<Problem> {
+        if handler.loopback.is_some() {
+            self.set_loopback_address(handler);
+        }
+        let to = handler.target(self.target);
+        let is_reached = |listener: Listen| listener.is_reached_by(to, &[self.target]);
+        let is_own = self.listeners().any(is_reached);
+        is_own.then(|| self.own_port(handler))
     }
 
     /// `--max-probers` must suffice for the table.

@@ -6,7 +6,7 @@ use super::port_mapping::{parse_listen, parse_target_addr};
 use super::settings::RawSettings;
 use super::settings_error::{ConfigError, FileSetting, SettingRule};
 use super::tls::{ClientCert, IdentitySettings, TrustAnchors, incomplete};
-use super::{AllowedIds, Config, IdPattern, Listen, Prober, Problem, flags, listen};
+use super::{AllowedIds, Config, IdPattern, Listen, ProbeHandler, Problem, flags, listen};
 use crate::limits;
 use core::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -311,19 +311,19 @@ fn parse_options<'a>(parts: impl Iterator<Item = &'a str>) -> Result<ListenerOpt
 impl Config {
     /// The app behind an inbound port may listen on another loopback address than 127.0.0.1, such as ::1.
     #[inline(never)]
-    pub(super) fn set_loopback_address(&self, prober: &mut Prober) {
-        let port = prober.action.port();
+    pub(super) fn set_loopback_address(&self, handler: &mut ProbeHandler) {
+        let port = handler.action.port();
         let is_app = |to: &SocketAddr| to.port() == port && to.ip().is_loopback();
         let mut targets = self.inbounds.iter().map(|inbound| inbound.target);
         if let Some(app) = targets.find(is_app) {
-            prober.loopback = Some(app.ip());
+            handler.loopback = Some(app.ip());
         }
     }
 
-    /// The error of a prober whose port is one of probelet.
+    /// The error of a handler whose port is one of probelet.
     #[inline(never)]
-    pub(super) fn own_port(&self, prober: &Prober) -> Problem {
-        let (field, to) = (prober.action.port_field(), prober.target(self.target));
+    pub(super) fn own_port(&self, handler: &ProbeHandler) -> Problem {
+        let (field, to) = (handler.action.port_field(), handler.target(self.target));
         let port = to.port();
         let mut inbounds = self.inbounds.iter();
         let inbound = inbounds.find(|inbound| inbound.listen.is_reached_by(to, &[self.target]));

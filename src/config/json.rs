@@ -1,5 +1,8 @@
 //! A strict pull parser of JSON (RFC 8259). Only a string with escapes allocates. Nesting is bounded, so hostile text cannot
 //! exhaust the stack, and keys are returned one by one, so the caller can find repeated ones.
+//!
+//! The first syntax error ends the text: it is kept, and every further value is null. So the caller looks for it once, at the
+//! end, and its code has no branch for it at each value.
 
 use crate::limits;
 use core::fmt;
@@ -92,6 +95,8 @@ pub struct Reader<'a> {
     text: &'a str,
     at: usize,
     depth: u32,
+    /// The first syntax error, and its position.
+    fault: Option<(usize, SyntaxFault)>,
 }
 
 impl<'a> Reader<'a> {
@@ -101,55 +106,83 @@ impl<'a> Reader<'a> {
             text,
             at: 0,
             depth: 0,
+            fault: None,
         }
     }
 
+    /// The first syntax error.
+    pub fn error(&self) -> Option<Error> {
+        let (at, fault) = self.fault?;
+        let before = &self.text.as_bytes()[..at];
+        let line_start = before
+            .iter()
+            .rposition(|&b| b == b'\n')
+            .map_or(0, |i| i + 1);
+        Some(Error {
+            line: 1 + before.iter().filter(|&&b| b == b'\n').count(),
+            column: 1 + before.len() - line_start,
+            fault,
+        })
+    }
+
+    /// Whether a syntax error was found.
+    pub fn has_failed(&self) -> bool {
+        self.fault.is_some()
+    }
+
+    /// Continues at the end of the text: nothing more is read.
+    pub fn stop(&mut self) {
+        self.at = self.text.len();
+    }
+
     /// The kind of the next value, by its first byte, which is not consumed.
-    ///
-    /// # Errors
-    /// `SyntaxFault::Value` if no value begins here.
-    pub fn kind(&mut self) -> Result<Kind, Error> {
+    pub fn kind(&mut self) -> Kind {
         self.space();
         match self.peek() {
-            Some(b'{') => Ok(Kind::Object),
-            Some(b'[') => Ok(Kind::Array),
-            Some(b'"') => Ok(Kind::String),
-            Some(b'-' | b'0'..=b'9') => Ok(Kind::Number),
-            Some(b't' | b'f') => Ok(Kind::Bool),
-            Some(b'n') => Ok(Kind::Null),
-            _ => Err(self.error(SyntaxFault::Value)),
+            Some(b'{') => Kind::Object,
+            Some(b'[') => Kind::Array,
+            Some(b'"') => Kind::String,
+            Some(b'-' | b'0'..=b'9') => Kind::Number,
+            Some(b't' | b'f') => Kind::Bool,
+            Some(b'n') => Kind::Null,
+            _ => {
+                self.fail(SyntaxFault::Value);
+                Kind::Null
+            }
         }
     }
 
     /// Enters the object or array that [`kind`](Self::kind) returned.
-    ///
-    /// # Errors
-    /// `SyntaxFault::Depth`
-    pub fn enter(&mut self) -> Result<Container, Error> {
+    pub fn enter(&mut self) -> Container {
         if self.depth == limits::PROBERS_JSON_DEPTH {
-            return Err(self.error(SyntaxFault::Depth));
+            self.fail(SyntaxFault::Depth);
         }
         self.depth += 1;
-        self.at += 1;
-        Ok(Container { is_first: true })
+        let is_first = self.peek().is_some();
+        self.at += usize::from(is_first);
+        Container { is_first }
     }
 
     /// The string that [`kind`](Self::kind) returned, borrowed from the text if it has no escapes.
-    ///
-    /// # Errors
-    /// A syntax error in the string.
-    pub fn string(&mut self) -> Result<Cow<'a, str>, Error> {
+    pub fn string(&mut self) -> Cow<'a, str> {
         self.at += 1;
         let mut copy = String::new();
         let mut from = self.at;
         loop {
             match self.peek() {
-                None => return Err(self.error(SyntaxFault::OpenString)),
+                None => {
+                    self.fail(SyntaxFault::OpenString);
+                    return Cow::Borrowed("");
+                }
                 Some(b'"') => break,
-                Some(..b' ') => return Err(self.error(SyntaxFault::Control)),
+                Some(..b' ') => self.fail(SyntaxFault::Control),
                 Some(b'\\') => {
                     copy.push_str(&self.text[from..self.at]);
-                    copy.push(self.escape()?);
+                    let start = self.at;
+                    match self.escape() {
+                        Some(c) => copy.push(c),
+                        None => self.fail_at(start, SyntaxFault::Escape),
+                    }
                     from = self.at;
                 }
                 Some(_) => self.at += 1,
@@ -158,50 +191,43 @@ impl<'a> Reader<'a> {
         let rest = &self.text[from..self.at];
         self.at += 1;
         if copy.is_empty() {
-            return Ok(Cow::Borrowed(rest));
+            return Cow::Borrowed(rest);
         }
         copy.push_str(rest);
-        Ok(Cow::Owned(copy))
+        Cow::Owned(copy)
     }
 
     /// Reads past the next value and returns its text.
-    ///
-    /// # Errors
-    /// A syntax error in the value.
-    pub fn raw_value(&mut self) -> Result<&'a str, Error> {
-        let kind = self.kind()?;
+    pub fn raw_value(&mut self) -> &'a str {
+        let kind = self.kind();
         let from = self.at;
         match kind {
             Kind::Object => {
-                let mut object = self.enter()?;
-                while object.next_key(self)?.is_some() {
-                    self.raw_value()?;
+                let mut object = self.enter();
+                while object.next_key(self).is_some() {
+                    self.raw_value();
                 }
             }
             Kind::Array => {
-                let mut array = self.enter()?;
-                while array.next_item(self)? {
-                    self.raw_value()?;
+                let mut array = self.enter();
+                while array.next_item(self) {
+                    self.raw_value();
                 }
             }
             Kind::String => {
-                self.string()?;
+                self.string();
             }
-            Kind::Number => self.number()?,
-            Kind::Bool | Kind::Null => self.word()?,
+            Kind::Number => self.number(),
+            Kind::Bool | Kind::Null => self.word(),
         }
-        Ok(&self.text[from..self.at])
+        &self.text[from..self.at]
     }
 
     /// Checks that only white space is left.
-    ///
-    /// # Errors
-    /// `SyntaxFault::Trailing`
-    pub fn end(&mut self) -> Result<(), Error> {
+    pub fn end(&mut self) {
         self.space();
-        match self.peek() {
-            None => Ok(()),
-            Some(_) => Err(self.error(SyntaxFault::Trailing)),
+        if self.peek().is_some() {
+            self.fail(SyntaxFault::Trailing);
         }
     }
 
@@ -215,30 +241,27 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn escape(&mut self) -> Result<char, Error> {
-        let start = self.at;
-        self.at += 2;
-        let plain = match self.text.as_bytes().get(start + 1) {
-            Some(b'"') => '"',
-            Some(b'\\') => '\\',
-            Some(b'/') => '/',
-            Some(b'b') => '\u{8}',
-            Some(b'f') => '\u{c}',
-            Some(b'n') => '\n',
-            Some(b'r') => '\r',
-            Some(b't') => '\t',
-            Some(b'u') => {
-                let code = match self.hex4() {
-                    Some(high @ 0xd800..=0xdbff) => self.pair(high),
+    /// Reads an escape. `None` if it is not valid.
+    fn escape(&mut self) -> Option<char> {
+        self.at += 1;
+        let kind = self.peek()?;
+        self.at += 1;
+        Some(match kind {
+            b'"' | b'\\' | b'/' => char::from(kind),
+            b'b' => '\u{8}',
+            b'f' => '\u{c}',
+            b'n' => '\n',
+            b'r' => '\r',
+            b't' => '\t',
+            b'u' => {
+                let code = match self.hex4()? {
+                    high @ 0xd800..=0xdbff => self.pair(high)?,
                     unit => unit,
                 };
-                return code
-                    .and_then(char::from_u32)
-                    .ok_or(self.error_at(start, SyntaxFault::Escape));
+                char::from_u32(code)?
             }
-            _ => return Err(self.error_at(start, SyntaxFault::Escape)),
-        };
-        Ok(plain)
+            _ => return None,
+        })
     }
 
     /// Reads the second half of a surrogate pair. Returns the code point of both.
@@ -263,7 +286,7 @@ impl<'a> Reader<'a> {
         Some(unit)
     }
 
-    fn number(&mut self) -> Result<(), Error> {
+    fn number(&mut self) {
         let start = self.at;
         if self.peek() == Some(b'-') {
             self.at += 1;
@@ -282,10 +305,8 @@ impl<'a> Reader<'a> {
             }
             good &= self.digits();
         }
-        if good {
-            Ok(())
-        } else {
-            Err(self.error_at(start, SyntaxFault::Number))
+        if !good {
+            self.fail_at(start, SyntaxFault::Number);
         }
     }
 
@@ -298,89 +319,75 @@ impl<'a> Reader<'a> {
         self.at > from
     }
 
-    fn word(&mut self) -> Result<(), Error> {
+    fn word(&mut self) {
         for word in ["true", "false", "null"] {
             if self.text[self.at..].starts_with(word) {
                 self.at += word.len();
-                return Ok(());
+                return;
             }
         }
-        Err(self.error(SyntaxFault::Value))
+        self.fail(SyntaxFault::Value);
     }
 
-    fn error(&self, fault: SyntaxFault) -> Error {
-        self.error_at(self.at, fault)
+    fn fail(&mut self, fault: SyntaxFault) {
+        self.fail_at(self.at, fault);
     }
 
-    fn error_at(&self, at: usize, fault: SyntaxFault) -> Error {
-        let before = &self.text.as_bytes()[..at.min(self.text.len())];
-        let line_start = before
-            .iter()
-            .rposition(|&b| b == b'\n')
-            .map_or(0, |i| i + 1);
-        Error {
-            line: 1 + before.iter().filter(|&&b| b == b'\n').count(),
-            column: 1 + before.len() - line_start,
-            fault,
-        }
+    #[inline(never)]
+    fn fail_at(&mut self, at: usize, fault: SyntaxFault) {
+        self.fault.get_or_insert((at, fault));
+        self.stop();
     }
 }
 
 /// An object or array whose members or items are being read.
 pub struct Container {
+    /// Whether the next one is the first. Not after an error: then there is none.
     is_first: bool,
 }
 
 impl Container {
     /// The next key of the object; its value is next. Leaves the object and returns `None` at its end.
-    ///
-    /// # Errors
-    /// A syntax error in the object.
-    pub fn next_key<'a>(&mut self, reader: &mut Reader<'a>) -> Result<Option<Cow<'a, str>>, Error> {
-        if !self.has_next(reader, b'}', SyntaxFault::CommaOrBrace)? {
-            return Ok(None);
+    pub fn next_key<'a>(&mut self, reader: &mut Reader<'a>) -> Option<Cow<'a, str>> {
+        if !self.has_next(reader, b'}', SyntaxFault::CommaOrBrace) {
+            return None;
         }
         if reader.peek() != Some(b'"') {
-            return Err(reader.error(SyntaxFault::Key));
+            reader.fail(SyntaxFault::Key);
+            return None;
         }
-        let key = reader.string()?;
+        let key = reader.string();
         reader.space();
         if reader.peek() != Some(b':') {
-            return Err(reader.error(SyntaxFault::Colon));
+            reader.fail(SyntaxFault::Colon);
+            return None;
         }
         reader.at += 1;
-        Ok(Some(key))
+        Some(key)
     }
 
     /// Whether the array has another item, which is next. Leaves the array at its end.
-    ///
-    /// # Errors
-    /// A syntax error in the array.
-    pub fn next_item(&mut self, reader: &mut Reader<'_>) -> Result<bool, Error> {
+    pub fn next_item(&mut self, reader: &mut Reader<'_>) -> bool {
         self.has_next(reader, b']', SyntaxFault::CommaOrBracket)
     }
 
-    fn has_next(
-        &mut self,
-        reader: &mut Reader<'_>,
-        close: u8,
-        fault: SyntaxFault,
-    ) -> Result<bool, Error> {
+    fn has_next(&mut self, reader: &mut Reader<'_>, close: u8, fault: SyntaxFault) -> bool {
         reader.space();
         if reader.peek() == Some(close) {
             reader.at += 1;
             reader.depth -= 1;
-            return Ok(false);
+            return false;
         }
         if !self.is_first {
             if reader.peek() != Some(b',') {
-                return Err(reader.error(fault));
+                reader.fail(fault);
+                return false;
             }
             reader.at += 1;
             reader.space();
         }
         self.is_first = false;
-        Ok(true)
+        true
     }
 }
 

@@ -4,20 +4,25 @@
 
 mod allow_from;
 mod checks;
+mod expect;
 pub(crate) mod flags;
 pub(crate) mod headers;
 mod inbound;
 mod json;
 mod listen;
 mod members;
+mod own_members;
 mod peer_id;
 mod port_mapping;
+mod probe_handler;
+mod prober_input;
 mod probers;
 mod probers_error;
 mod resolve;
 mod settings;
 mod settings_error;
 mod tls;
+mod unknown_member;
 
 use core::net::{IpAddr, SocketAddr};
 use core::time::Duration;
@@ -26,6 +31,7 @@ use crate::telemetry::LogSettings;
 pub use crate::wire::header::Header;
 pub use crate::wire::url::Scheme;
 pub use allow_from::{AllowFrom, Cidr};
+pub use expect::{BodySearch, BodyText, Expect, StatusList};
 pub use inbound::{Inbound, InboundMode};
 #[cfg(feature = "inject-library")]
 pub(crate) use listen::parse_port;
@@ -111,6 +117,13 @@ pub struct Prober {
     pub is_hook: bool,
     /// `timeoutSeconds`, before the margin is subtracted.
     pub timeout: Duration,
+    /// Its handler, or those of `"all"`, which run one after another within one deadline.
+    pub handlers: Box<[ProbeHandler]>,
+}
+
+/// One probe of the app.
+#[derive(Debug)]
+pub struct ProbeHandler {
     /// `"target": "loopback"`: the address to probe instead of the app's.
     pub loopback: Option<IpAddr>,
     /// The kind of probe.
@@ -138,7 +151,7 @@ pub enum Action {
     },
 }
 
-impl Prober {
+impl ProbeHandler {
     /// The address and port to probe. `app` is the app's address.
     pub fn target(&self, app: IpAddr) -> SocketAddr {
         SocketAddr::new(self.loopback.unwrap_or(app), self.action.port())
@@ -189,6 +202,10 @@ pub struct HttpGet {
     /// The other `httpHeaders`, in the order in which kubelet sends them, without
     /// [`UNSENT_FIELDS`](crate::wire::fields): `Proxy-Authorization` is sent, `Proxy-Connection` is not.
     pub headers: Box<[Header]>,
+    /// Whether redirects are followed as kubelet follows them; not with `"redirects": "none"`.
+    pub follows_redirects: bool,
+    /// `"expect"`: the response that counts as a success in place of kubelet's.
+    pub expect: Option<Box<Expect>>,
 }
 
 /// `protocol` of an `httpGet`.

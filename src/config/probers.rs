@@ -1,28 +1,16 @@
 //! Parses `ISTIO_KUBE_APP_PROBERS` as Istio's agent does (`pilot/cmd/pilot-agent/status/server.go`: `KubeAppProbers`,
 //! `validateAppKubeProber`), with Go's rules of JSON: names of members in any case, null as if absent, unknown members
-//! ignored.
+//! ignored (`unknown_member` has the exceptions).
 
-use super::headers;
-use super::json::{Container, Kind, Reader};
-use super::members::{
-    Cause, Members, Stop, invalid_value, members, missing, missing_port, one_of, read_port,
-    read_string, read_timeout,
-};
-use super::{Action, HttpGet, Prober, Probers, ProbersError, Problem, Protocol, Rule, Scheme};
+use super::json::{Container, Kind};
+use super::members::Members;
+use super::probe_handler::{HandlerFields, ProberMember};
+use super::prober_input::Input;
+use super::{Prober, Probers, ProbersError, Problem, Rule};
 use crate::limits;
-use crate::wire::{class, url};
-use core::net::{IpAddr, Ipv4Addr};
-use std::borrow::Cow;
+use crate::wire::class;
 
-fn at(key: &str, stop: Stop) -> ProbersError {
-    match *stop.0 {
-        Cause::Syntax(error) => ProbersError::Syntax(error),
-        Cause::Problem(problem) => ProbersError::Entry {
-            key: key.into(),
-            problem,
-        },
-    }
-}
+mod all;
 
 impl Probers {
     /// Reads the table; empty text, `null` and `{}` are an empty one.
@@ -38,51 +26,58 @@ impl Probers {
         if text.trim_ascii().is_empty() {
             return Ok(Probers::default());
         }
-        let mut reader = Reader::new(text);
+        let mut input = Input::new(text);
         let mut table = Vec::new();
-        match reader.kind().map_err(ProbersError::Syntax)? {
-            Kind::Object => entries(&mut reader, &mut table)?,
+        match input.reader.kind() {
+            Kind::Object => entries(&mut input, &mut table)?,
             kind => {
-                reader.raw_value().map_err(ProbersError::Syntax)?;
-                if kind != Kind::Null {
+                input.reader.raw_value();
+                if kind != Kind::Null && input.reader.error().is_none() {
                     return Err(ProbersError::NotATable);
                 }
             }
         }
-        reader.end().map_err(ProbersError::Syntax)?;
-        Ok(Probers(table.into()))
+        input.reader.end();
+        match input.reader.error() {
+            Some(error) => Err(ProbersError::Syntax(error)),
+            None => Ok(Probers(table.into())),
+        }
     }
 }
 
-fn entries(reader: &mut Reader<'_>, table: &mut Vec<Prober>) -> Result<(), ProbersError> {
-    let mut object = reader.enter().map_err(ProbersError::Syntax)?;
-    while let Some(key) = object.next_key(reader).map_err(ProbersError::Syntax)? {
+fn entries(input: &mut Input<'_>, table: &mut Vec<Prober>) -> Result<(), ProbersError> {
+    let mut object = input.reader.enter();
+    while let Some(key) = object.next_key(&mut input.reader) {
         let path = |prober: &Prober| (*prober.path).cmp(&*key);
-        let Err(index) = table.binary_search_by(path) else {
-            return Err(at(&key, Problem::RepeatedEntry.into()));
-        };
-        if table.len() == limits::PROBERS {
-            let count = table.len() + count_entries(reader, &mut object)?;
-            return Err(ProbersError::TooMany { count });
+        match table.binary_search_by(path) {
+            Ok(_) => input.fail(Problem::RepeatedEntry),
+            Err(_) if table.len() == limits::PROBERS => {
+                let count = table.len() + count_entries(input, &mut object);
+                return Err(match input.reader.error() {
+                    Some(error) => ProbersError::Syntax(error),
+                    None => ProbersError::TooMany { count },
+                });
+            }
+            Err(index) => table.insert(index, entry(input, &key)),
         }
-        let prober = entry(reader, &key).map_err(|stop| at(&key, stop))?;
-        table.insert(index, prober);
+        // Not `take_error` alone, which is in the cold section.
+        if input.has_failed()
+            && let Some(error) = input.take_error(&key)
+        {
+            return Err(error);
+        }
     }
     Ok(())
 }
 
 /// The number of entries from the one whose value is next.
-fn count_entries(reader: &mut Reader<'_>, object: &mut Container) -> Result<usize, ProbersError> {
+fn count_entries(input: &mut Input<'_>, object: &mut Container) -> usize {
     let mut count = 0;
     loop {
-        reader.raw_value().map_err(ProbersError::Syntax)?;
+        input.reader.raw_value();
         count += 1;
-        if object
-            .next_key(reader)
-            .map_err(ProbersError::Syntax)?
-            .is_none()
-        {
-            return Ok(count);
+        if object.next_key(&mut input.reader).is_none() {
+            return count;
         }
     }
 }
@@ -102,205 +97,62 @@ fn is_hook(key: &str) -> Option<bool> {
     (known && !container.is_empty() && parts.next().is_none()).then_some(is_hook)
 }
 
-fn entry(reader: &mut Reader<'_>, key: &str) -> Result<Prober, Stop> {
-    let is_hook = is_hook(key).ok_or(Problem::Path)?;
-    // Paths are compared without decoding: no request would match such a key.
-    if !key.bytes().all(|byte| class::is(class::PATH, byte)) {
-        return Err(Problem::PathByte.into());
+/// Reads an entry. Its prober has no handlers if it is not valid.
+fn entry(input: &mut Input<'_>, key: &str) -> Prober {
+    let is_hook = is_hook(key);
+    if is_hook.is_none() {
+        input.fail(Problem::Path);
+    } else if !key.bytes().all(|byte| class::is(class::PATH, byte)) {
+        // Paths are compared without decoding: no request would match such a key.
+        input.fail(Problem::PathByte);
     }
-    let mut members = Members::<EntryMember>::of(reader, "the value", Rule::Entry)?;
-    let mut action = None;
-    let mut timeout = limits::DEFAULT_PROBE_TIMEOUT;
-    let mut loopback = None;
-    while let Some(member) = members.next(reader)? {
-        let found = match member {
-            EntryMember::TimeoutSeconds => {
-                timeout = read_timeout(reader)?;
-                continue;
-            }
-            EntryMember::Target => {
-                let targets = [("loopback", IpAddr::V4(Ipv4Addr::LOCALHOST))];
-                loopback = Some(one_of(reader, member.name(), Rule::Target, &targets)?);
-                continue;
-            }
-            EntryMember::HttpGet => Action::Http(http_get(reader)?),
-            EntryMember::TcpSocket => tcp_socket(reader)?,
-            EntryMember::Grpc => grpc(reader)?,
-        };
-        if is_hook && !matches!(found, Action::Http(_)) {
-            return Err(Problem::Hook(member.name()).into());
-        }
-        if action.replace(found).is_some() {
-            return Err(Problem::ManyKinds.into());
-        }
-    }
-    Ok(Prober {
+    input.begin_entry();
+    let mut prober = Prober {
         path: key.into(),
-        is_hook,
-        timeout,
-        loopback,
-        action: action.ok_or(Problem::NoKind)?,
-    })
-}
-
-members! {
-    /// The members of an entry. Istio has no `target`.
-    EntryMember:
-    HttpGet = "httpGet",
-    TcpSocket = "tcpSocket",
-    Grpc = "grpc",
-    TimeoutSeconds = "timeoutSeconds",
-    Target = "target",
-}
-
-members! {
-    HttpGetMember:
-    Path = "httpGet.path",
-    Port = "httpGet.port",
-    Scheme = "httpGet.scheme",
-    Protocol = "httpGet.protocol",
-    HttpHeaders = "httpGet.httpHeaders",
-}
-
-members! {
-    /// The members of an item of `httpHeaders`.
-    HeaderMember:
-    Name = "httpHeaders.name",
-    Value = "httpHeaders.value",
-}
-
-members! {
-    TcpSocketMember:
-    Port = "tcpSocket.port",
-}
-
-members! {
-    GrpcMember:
-    Port = "grpc.port",
-    Service = "grpc.service",
-    Mode = "grpc.mode",
-}
-
-/// `httpGet`. Its `host` is ignored: probelet probes its own pod only.
-fn http_get(reader: &mut Reader<'_>) -> Result<HttpGet, Stop> {
-    let mut members = Members::<HttpGetMember>::of(reader, "httpGet", Rule::HttpGet)?;
-    let mut path = None;
-    let mut port = None;
-    let mut scheme = Scheme::Http;
-    let mut protocol = Protocol::Http1;
-    let mut list = Vec::new();
-    while let Some(member) = members.next(reader)? {
+        is_hook: is_hook.unwrap_or_default(),
+        timeout: limits::DEFAULT_PROBE_TIMEOUT,
+        handlers: Box::default(),
+    };
+    let mut members = Members::<ProberMember>::of(input, "the value", Rule::Entry);
+    let mut fields = HandlerFields::default();
+    let mut all = None;
+    while let Some(member) = members.next(input) {
         match member {
-            HttpGetMember::Path => path = Some(request_target(reader)?),
-            HttpGetMember::Port => port = Some(read_port(reader, member.name())?),
-            HttpGetMember::Scheme => {
-                let schemes = [
-                    ("", Scheme::Http),
-                    ("HTTP", Scheme::Http),
-                    ("HTTPS", Scheme::Https),
-                ];
-                scheme = one_of(reader, member.name(), Rule::Scheme, &schemes)?;
-            }
-            HttpGetMember::Protocol => {
-                let protocols = [("HTTP1", Protocol::Http1), ("HTTP2", Protocol::Http2)];
-                protocol = one_of(reader, member.name(), Rule::Protocol, &protocols)?;
-            }
-            HttpGetMember::HttpHeaders => header_list(reader, &mut list)?,
+            ProberMember::TimeoutSeconds => prober.timeout = input.timeout(member.name()),
+            ProberMember::All => all = Some(all::read_handlers(input)),
+            ProberMember::HttpGet
+            | ProberMember::TcpSocket
+            | ProberMember::Grpc
+            | ProberMember::Target
+            | ProberMember::Redirects
+            | ProberMember::Expect => fields.read(input, member),
+        }
+        if prober.is_hook
+            && let Some(problem) = hook_problem(member)
+        {
+            input.fail(problem);
         }
     }
-    if (scheme, protocol) == (Scheme::Https, Protocol::Http2) {
-        return Err(Problem::Http2OverTls.into());
-    }
-    let (host, headers) = headers::as_sent(list);
-    Ok(HttpGet {
-        scheme,
-        protocol,
-        port: port.ok_or_else(|| missing_port(HttpGetMember::Port.name()))?,
-        request_target: path.unwrap_or_else(|| "/".into()),
-        host,
-        headers,
-    })
-}
-
-fn request_target(reader: &mut Reader<'_>) -> Result<Box<str>, Stop> {
-    let field = HttpGetMember::Path.name();
-    let before = reader.clone();
-    let path = read_string(reader, field)?;
-    url::request_target(&path).map_err(|error| {
-        let rule = match error {
-            url::BadPath::UserInfo => Rule::UserInfo,
-            url::BadPath::Opaque => Rule::Opaque,
-        };
-        invalid_value(before, field, rule)
-    })
-}
-
-fn header_list(reader: &mut Reader<'_>, list: &mut Vec<super::Header>) -> Result<(), Stop> {
-    if reader.kind()? != Kind::Array {
-        let field = HttpGetMember::HttpHeaders.name();
-        return Err(invalid_value(reader.clone(), field, Rule::Headers));
-    }
-    let mut array = reader.enter()?;
-    while array.next_item(reader)? {
-        let mut members = Members::<HeaderMember>::of(reader, "one of httpHeaders", Rule::Header)?;
-        let mut name = None;
-        let mut value = Cow::Borrowed("");
-        while let Some(member) = members.next(reader)? {
-            let before = reader.clone();
-            let found = read_string(reader, member.name())?;
-            let invalid = |rule| invalid_value(before, member.name(), rule);
-            match member {
-                HeaderMember::Name => {
-                    let token = headers::canonical_name(&found);
-                    name = Some(token.ok_or_else(|| invalid(Rule::HeaderName))?);
-                }
-                HeaderMember::Value if headers::is_value(&found) => value = found,
-                HeaderMember::Value => return Err(invalid(Rule::HeaderValue)),
-            }
+    prober.handlers = match (all, fields.any()) {
+        (None, _) => fields.finish(input).into_iter().collect(),
+        (Some(handlers), None) => handlers.into(),
+        (Some(_), Some(member)) => {
+            input.fail(Problem::BesideAll(member));
+            Box::default()
         }
-        let name = name.ok_or_else(|| missing(HeaderMember::Name.name(), Rule::HeaderName))?;
-        list.push(super::Header {
-            name,
-            value: headers::trim(&value).into(),
-        });
-    }
-    Ok(())
+    };
+    prober
 }
 
-fn tcp_socket(reader: &mut Reader<'_>) -> Result<Action, Stop> {
-    let mut members = Members::<TcpSocketMember>::of(reader, "tcpSocket", Rule::TcpSocket)?;
-    let mut port = None;
-    while let Some(member) = members.next(reader)? {
-        match member {
-            TcpSocketMember::Port => port = Some(read_port(reader, member.name())?),
+/// Why a lifecycle hook may not have this member.
+fn hook_problem(member: ProberMember) -> Option<Problem> {
+    match member {
+        ProberMember::HttpGet | ProberMember::TimeoutSeconds | ProberMember::Target => None,
+        ProberMember::TcpSocket | ProberMember::Grpc => Some(Problem::Hook(member.name())),
+        ProberMember::Redirects | ProberMember::Expect | ProberMember::All => {
+            Some(Problem::HookMember(member.name()))
         }
     }
-    Ok(Action::Tcp {
-        port: port.ok_or_else(|| missing_port(TcpSocketMember::Port.name()))?,
-    })
-}
-
-fn grpc(reader: &mut Reader<'_>) -> Result<Action, Stop> {
-    let mut members = Members::<GrpcMember>::of(reader, "grpc", Rule::Grpc)?;
-    let mut port = None;
-    let mut service = Cow::Borrowed("");
-    let mut tls = false;
-    while let Some(member) = members.next(reader)? {
-        match member {
-            GrpcMember::Port => port = Some(read_port(reader, member.name())?),
-            GrpcMember::Service => service = read_string(reader, member.name())?,
-            GrpcMember::Mode => {
-                let modes = [("Plaintext", false), ("TLS", true)];
-                tls = one_of(reader, member.name(), Rule::Mode, &modes)?;
-            }
-        }
-    }
-    let port = port.ok_or_else(|| missing_port(GrpcMember::Port.name()))?;
-    Ok(Action::Grpc {
-        port,
-        service: service.into(),
-        tls,
-    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,10 @@ use crate::limits;
 use crate::text::Quoted;
 use core::fmt;
 
+// The text of the rules has these.
+const _: () = assert!(limits::EXPECTED_STATUS_ITEMS == 16 && limits::EXPECTED_BODY_BYTES == 255);
+const _: () = assert!(limits::PROBE_HANDLERS == 8);
+
 /// Why the probers' JSON is not valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ProbersError {
@@ -42,12 +46,36 @@ pub enum Problem {
     RepeatedEntry,
     /// A member of the entry is repeated.
     Repeated(&'static str),
+    /// A member that no prober has, in one with members that only probelet's have.
+    UnknownMember {
+        /// The object with it.
+        object: &'static str,
+        /// Its name.
+        member: Box<str>,
+        /// The names that the object may have.
+        known: &'static [&'static str],
+    },
     /// None of httpGet, tcpSocket and grpc.
     NoKind,
     /// Two of httpGet, tcpSocket and grpc, or all.
     ManyKinds,
     /// A lifecycle hook that is not httpGet.
     Hook(&'static str),
+    /// A lifecycle hook with a member whose result kubelet would ignore.
+    HookMember(&'static str),
+    /// A member for httpGet, with tcpSocket or grpc.
+    OnlyHttp(&'static str),
+    /// A member of the prober in one of its handlers.
+    OnlyInProber(&'static str),
+    /// A member of a handler beside `all`.
+    BesideAll(&'static str),
+    /// The error of one of `all`.
+    InAll {
+        /// Its index.
+        index: usize,
+        /// The error.
+        problem: Box<Problem>,
+    },
     /// A port of probelet.
     OwnPort {
         /// The member's name.
@@ -94,6 +122,16 @@ pub enum Rule {
     Timeout,
     /// target
     Target,
+    /// redirects
+    Redirects,
+    /// expect
+    Expect,
+    /// expect.status
+    ExpectStatus,
+    /// expect.body
+    ExpectBody,
+    /// all
+    All,
     /// Text.
     Text,
     /// scheme
@@ -133,6 +171,19 @@ impl Rule {
             }
             Rule::Target => {
                 r#"but must be loopback: write "loopback", or leave it out for --target-ip"#
+            }
+            Rule::Redirects => {
+                r#"but must be none: write "none", or leave it out to follow redirects as kubelet does"#
+            }
+            Rule::Expect => {
+                r#"but must be an object with status, body or both: write {"status":"200-299,401"}"#
+            }
+            Rule::ExpectStatus => {
+                r#"but must be a list of at most 16 codes and ranges from 100 to 599: write "200-299,401""#
+            }
+            Rule::ExpectBody => "but must have 1 to 255 bytes: write a part of the app's body",
+            Rule::All => {
+                r#"but must be a list of 2 to 8 handlers: write [{"httpGet":{"port":8080}},{"tcpSocket":{"port":5432}}]"#
             }
             Rule::Text => "but must be a string: write it in double quotes",
             Rule::Scheme => r#"but must be HTTP or HTTPS: write "HTTP", or leave it out"#,
@@ -186,6 +237,17 @@ impl fmt::Display for ProbersError {
     }
 }
 
+impl Problem {
+    /// The problem of the handler with this index of `all`.
+    #[cold]
+    pub(super) fn in_all(self, index: usize) -> Problem {
+        Problem::InAll {
+            index,
+            problem: self.into(),
+        }
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -199,6 +261,20 @@ impl fmt::Display for Problem {
             ),
             Problem::RepeatedEntry => f.write_str("the key is given twice: write it once"),
             Problem::Repeated(field) => write!(f, "{field} is given twice: write it once"),
+            Problem::UnknownMember {
+                object,
+                member,
+                known,
+            } => {
+                let member = Quoted(member);
+                let advice = "remove it, or write one of";
+                write!(f, "{object} has the unknown member {member}: {advice} ")?;
+                for (index, name) in known.iter().enumerate() {
+                    let separator = if index == 0 { "" } else { ", " };
+                    write!(f, "{separator}{name}")?;
+                }
+                Ok(())
+            }
             Problem::NoKind => {
                 f.write_str("it has nothing to probe: write one of httpGet, tcpSocket and grpc")
             }
@@ -209,6 +285,23 @@ impl fmt::Display for Problem {
                 f,
                 "a lifecycle hook is {kind}, which kubelet always fails: write httpGet"
             ),
+            Problem::HookMember(name) => write!(
+                f,
+                "a lifecycle hook has {name}, but kubelet ignores its response: leave {name} out"
+            ),
+            Problem::OnlyHttp(name) => write!(
+                f,
+                "{name} is for httpGet alone: leave it out beside tcpSocket and grpc"
+            ),
+            Problem::OnlyInProber(name) => write!(
+                f,
+                "{name} is in a handler of all: write it once, in the prober itself"
+            ),
+            Problem::BesideAll(name) => write!(
+                f,
+                "it has {name} beside all: write it into the handlers of all"
+            ),
+            Problem::InAll { index, problem } => write!(f, "all[{index}]: {problem}"),
             Problem::OwnPort { field, port } => write!(
                 f,
                 "{field} is {port}, but probelet itself listens there: write the port the app listens on"

@@ -99,6 +99,10 @@ failures! {
     GrpcNotServing = "grpc_not_serving",
     /// The app has no health service.
     GrpcUnimplemented = "grpc_unimplemented",
+    /// The app's status code is not one that the prober expects.
+    UnexpectedStatus = "unexpected_status",
+    /// The app's body does not have the text that the prober expects.
+    BodyMismatch = "body_mismatch",
     /// This process or node is out of file descriptors or socket memory for the connection.
     OutOfResources = "out_of_resources",
     /// The source address is not an address of this host, or all its ports are in use.

@@ -19,8 +19,9 @@ impl Dialler {
         let (exchange, space) = space.split_at_mut(HTTP2_BYTES);
         let (location, space) = RedirectSpace::of(space);
         let mut attempt = RequestAttempt::first(probe, space);
+        let expect = probe.http_get.expect.as_deref();
         loop {
-            let mut response = ResponseReader::new(location, exchange);
+            let mut response = ResponseReader::new(location, exchange, expect);
             match self.run_attempt(&mut attempt, &mut response).await {
                 None if attempt.exceeds_redirect_limit() => {
                     return Outcome::Failed(Failure::TooManyRedirects);
@@ -30,7 +31,12 @@ impl Dialler {
                 Some(Outcome::Failed(Failure::PlainHttp)) if attempt.may_restart_in_plaintext() => {
                     attempt.restart_in_plaintext();
                 }
-                Some(outcome) => return outcome,
+                Some(outcome) => {
+                    return match expect {
+                        None => outcome,
+                        Some(expect) => outcome.compare(expect, response.has_expected_text()),
+                    };
+                }
             }
         }
     }

@@ -169,6 +169,9 @@ impl<'a> RequestAttempt<'a> {
         location: &[u8],
         is_own: impl FnOnce(SocketAddr) -> bool,
     ) -> NextStep {
+        if !self.probe.http_get.follows_redirects {
+            return NextStep::Finish;
+        }
         // Go follows no other code (`net/http/client.go`: `redirectBehavior`), and ignores an empty Location.
         if !matches!(head.status, 301 | 302 | 303 | 307 | 308) {
             return NextStep::Finish;

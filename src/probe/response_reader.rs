@@ -1,6 +1,7 @@
 //! Reads the app's response, HTTP/1 or HTTP/2: the head, then as much of the body as kubelet reads. No I/O.
 
 use super::{Failure, Outcome};
+use crate::config::{BodySearch, Expect};
 use crate::limits;
 use crate::wire::body::BodyReader;
 use crate::wire::h2::{Exchange, Rules};
@@ -21,6 +22,8 @@ pub struct ResponseReader<'b> {
     pub(super) has_no_body: bool,
     /// Whether the first bytes look like a TLS record; `None` before the first byte.
     looks_like_tls: Option<bool>,
+    /// The search for the text that the prober expects in the body.
+    search: Option<BodySearch<'b>>,
     /// Whether the body of an error in plaintext mentions TLS.
     mentions_tls: bool,
     /// Whether the app reported that it did not process the request: it may be retried on a new connection.
@@ -41,8 +44,13 @@ enum Protocol {
 
 impl<'b> ResponseReader<'b> {
     /// A reader before the first byte. `memory` is [`H2_BYTES`](crate::wire::h2::H2_BYTES) long, and only
-    /// used for HTTP/2.
-    pub fn new(location: &'b mut [u8], memory: &'b mut [u8]) -> ResponseReader<'b> {
+    /// used for HTTP/2. `expect` is the response that the prober expects, if it is not kubelet's.
+    pub fn new(
+        location: &'b mut [u8],
+        memory: &'b mut [u8],
+        expect: Option<&'b Expect>,
+    ) -> ResponseReader<'b> {
+        let text = expect.and_then(|expect| expect.body.as_ref());
         ResponseReader {
             location,
             memory,
@@ -53,6 +61,7 @@ impl<'b> ResponseReader<'b> {
             is_plaintext: true,
             has_no_body: false,
             looks_like_tls: None,
+            search: text.map(BodySearch::new),
             mentions_tls: false,
             is_retriable: false,
             decided: None,
@@ -109,12 +118,17 @@ impl<'b> ResponseReader<'b> {
                     self.mentions_tls |=
                         head.status == 400 && self.is_plaintext && contains_tls_hint(bytes);
                     // After a complete head, `outcome_or_fail` makes this a broken body.
-                    body.feed(bytes).map_err(|_| ResponseError::Malformed)?;
+                    let search = &mut self.search;
+                    body.feed_to(bytes, &mut |data| feed(search, data))
+                        .map_err(|_| ResponseError::Malformed)?;
                 }
                 Ok(())
             }
             Protocol::Http2(exchange) => {
-                let fed = exchange.feed(bytes, self.memory, self.location, &mut |_| ());
+                let search = &mut self.search;
+                let fed = exchange.feed(bytes, self.memory, self.location, &mut |data| {
+                    feed(search, data);
+                });
                 if let Err(error) = fed {
                     self.is_retriable = exchange.head().is_none() && error.is_retriable();
                     self.decided = exchange.head().map(|head| {
@@ -177,6 +191,11 @@ impl<'b> ResponseReader<'b> {
         }
     }
 
+    /// Whether the body has the text that the prober expects, if it expects one.
+    pub fn has_expected_text(&self) -> bool {
+        self.search.as_ref().is_none_or(BodySearch::is_found)
+    }
+
     /// The head, once it is complete.
     pub fn head(&self) -> Option<ResponseHead> {
         match &self.protocol {
@@ -224,6 +243,12 @@ impl<'b> ResponseReader<'b> {
         if let Protocol::Http2(exchange) = &mut self.protocol {
             exchange.clear_pending();
         }
+    }
+}
+
+fn feed(search: &mut Option<BodySearch<'_>>, data: &[u8]) {
+    if let Some(search) = search {
+        search.feed(data);
     }
 }
 

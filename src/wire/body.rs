@@ -1,4 +1,4 @@
-//! The body of the app's response: not its bytes, only how it ends, which decides whether kubelet's prober fails.
+//! The body of the app's response: how it ends, which decides whether kubelet's prober fails, and its decoded bytes.
 //!
 //! The prober reads with `io.ReadAll` from an `io.LimitedReader` of 10 KiB (`pkg/probe/http/http.go`) and fails when
 //! the body breaks before that. Nothing after these bytes counts: neither the rest of a chunk or a length, nor the
@@ -64,14 +64,27 @@ impl BodyReader {
     /// # Errors
     /// How the body is broken.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
+        self.feed_to(bytes, &mut |_| ())
+    }
+
+    /// The same. `body` receives the decoded bytes up to the read limit.
+    ///
+    /// # Errors
+    /// How the body is broken.
+    pub fn feed_to(&mut self, bytes: &[u8], body: &mut dyn FnMut(&[u8])) -> Result<(), BodyError> {
+        let most = usize::try_from(self.remaining).unwrap_or(usize::MAX);
         match &mut self.kind {
             Kind::Length(left) => {
                 let taken = (bytes.len() as u64).min(*left);
                 *left -= taken;
                 self.remaining = self.remaining.saturating_sub(taken);
+                body(&bytes[..most.min(taken as usize)]);
             }
-            Kind::Chunked(chunked) => chunked.feed(bytes, &mut self.remaining)?,
-            Kind::UntilClose => self.remaining = self.remaining.saturating_sub(bytes.len() as u64),
+            Kind::Chunked(chunked) => chunked.feed(bytes, &mut self.remaining, body)?,
+            Kind::UntilClose => {
+                self.remaining = self.remaining.saturating_sub(bytes.len() as u64);
+                body(&bytes[..most.min(bytes.len())]);
+            }
         }
         Ok(())
     }

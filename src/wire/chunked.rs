@@ -70,8 +70,14 @@ impl Chunked {
         }
     }
 
-    /// Reads bytes until the body ends or `remaining`, the decoded bytes to read, is counted down to 0.
-    pub fn feed(&mut self, bytes: &[u8], remaining: &mut u64) -> Result<(), ChunkedError> {
+    /// Reads bytes until the body ends or `remaining`, the decoded bytes to read, is counted down to 0. `body` receives
+    /// the decoded bytes.
+    pub fn feed(
+        &mut self,
+        bytes: &[u8],
+        remaining: &mut u64,
+        body: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), ChunkedError> {
         let mut used = 0;
         while used < bytes.len() && *remaining > 0 && !self.is_done() {
             if self.state == ChunkedState::Data {
@@ -79,7 +85,9 @@ impl Chunked {
                 let taken = available.min(self.size).min(*remaining);
                 *remaining -= taken;
                 self.size -= taken;
+                let start = used;
                 used += taken as usize;
+                body(&bytes[start..used]);
                 if self.size == 0 {
                     self.state = ChunkedState::DataCr;
                 }

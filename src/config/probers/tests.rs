@@ -1,8 +1,10 @@
 //! Every rule of the probers' JSON, by the text a person would read.
 
 use super::*;
+use crate::config::{Action, HttpGet, Protocol, Scheme};
 use core::time::Duration;
 
+mod own_members;
 mod refused;
 
 /// As Istio's injector writes it: Go's own JSON of a pod with three containers.
@@ -39,8 +41,14 @@ fn entry(value: &str) -> Prober {
     list.pop().expect("one entry")
 }
 
+/// What the only handler of a prober does.
+fn action(prober: Prober) -> Action {
+    let mut handlers = prober.handlers.into_vec();
+    handlers.pop().expect("one handler").action
+}
+
 fn http(value: &str) -> HttpGet {
-    match entry(&format!(r#"{{"httpGet":{value}}}"#)).action {
+    match action(entry(&format!(r#"{{"httpGet":{value}}}"#))) {
         Action::Http(get) => get,
         other => panic!("{other:?}"),
     }
@@ -61,7 +69,7 @@ fn probers_of_istios_injector_are_read() {
         (ready.timeout, ready.is_hook),
         (Duration::from_secs(5), false)
     );
-    let Action::Http(get) = &ready.action else {
+    let Action::Http(get) = &ready.handlers[0].action else {
         panic!("{ready:?}")
     };
     assert_eq!(
@@ -71,7 +79,7 @@ fn probers_of_istios_injector_are_read() {
     assert_eq!(get.host.as_deref(), Some("app.example"));
     let headers: Vec<_> = get.headers.iter().map(|h| (&*h.name, &*h.value)).collect();
     assert_eq!(headers, [("X-A", "1"), ("X-B", "2")]);
-    let action = |path: &[u8]| &probers.find(path).expect("an entry").1.action;
+    let action = |path: &[u8]| &probers.find(path).expect("an entry").1.handlers[0].action;
     assert!(matches!(
         action(b"/app-health/db/startupz"),
         Action::Tcp { port: 5432 }
@@ -83,7 +91,7 @@ fn probers_of_istios_injector_are_read() {
         .expect("a hook")
         .1;
     assert!(hook.is_hook);
-    assert!(matches!(&hook.action, Action::Http(get) if &*get.request_target == "/"));
+    assert!(matches!(&hook.handlers[0].action, Action::Http(get) if &*get.request_target == "/"));
 }
 
 #[test]
@@ -215,7 +223,7 @@ fn scheme_protocol_and_mode_are_read_in_any_case() {
         http(r#"{"port":1,"protocol":"HTTP2"}"#).protocol,
         Protocol::Http2
     );
-    let action = entry(r#"{"grpc":{"port":1,"service":"a.B","mode":"TLS"}}"#).action;
+    let action = action(entry(r#"{"grpc":{"port":1,"service":"a.B","mode":"TLS"}}"#));
     assert!(matches!(action, Action::Grpc { tls: true, service, .. } if &*service == "a.B"));
 }
 

@@ -394,7 +394,9 @@ fn a_prober_of_loopback_reaches_the_app_behind_an_inbound_port() {
             ("app-probers", &*json),
         ];
         let config = with_identity(&pod).expect("a prober");
-        config.probers.get(0).target(config.target).to_string()
+        config.probers.get(0).handlers[0]
+            .target(config.target)
+            .to_string()
     };
     for (inbound, port, app) in [
         ("[10.0.0.5]:8001=8001", 8001, "127.0.0.1:8001"),
