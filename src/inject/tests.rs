@@ -4,6 +4,7 @@ use super::*;
 use crate::manifest::{Edit, apply, json_patch};
 use serde_json::json;
 
+mod annotation_probers;
 mod annotations;
 mod eligibility;
 mod external_changes;

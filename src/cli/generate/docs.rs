@@ -84,7 +84,7 @@ struct PodAnnotation {
     meaning: &'static str,
 }
 
-const POD_ANNOTATIONS: [PodAnnotation; 14] = [
+const POD_ANNOTATIONS: [PodAnnotation; 15] = [
     PodAnnotation {
         name: names::INJECT,
         example: "true",
@@ -116,6 +116,13 @@ const POD_ANNOTATIONS: [PodAnnotation; 14] = [
         example: "8002=15032",
         meaning: "APP_PORT=AGENT_PORT, the reverse order of --forward: open AGENT_PORT on the sidecar, forward it to APP_PORT, \
                   and rewrite httpGet probes of APP_PORT to AGENT_PORT",
+    },
+    PodAnnotation {
+        name: names::PROBERS,
+        example: r#"{"web":{"livenessProbe":{"all":[...]}}}"#,
+        meaning: "Let the sidecar probe the app in another way than the pod's own handler says, by container and probe: several \
+                  handlers (all), expected status codes and text (expect), as in the table of probers; the probe's own \
+                  timeoutSeconds applies",
     },
     PodAnnotation {
         name: names::CLIENT_CERT,

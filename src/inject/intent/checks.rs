@@ -1,6 +1,6 @@
 //! Checks of the pod as a whole: whether it can have the agent.
 
-use super::decisions::Destination;
+use super::decisions::{Decisions, Destination};
 use super::meshes;
 use super::nodes::required_windows_label;
 use super::table::ProberTable;
@@ -207,7 +207,7 @@ fn sysctl<'a>(pod: &'a Value, name: &str) -> Option<&'a str> {
 pub(super) fn check_local_ports(
     view: &PodView<'_>,
     options: &PodOptions,
-    destinations: &BTreeMap<Box<str>, Destination>,
+    decisions: &Decisions,
 ) -> Result<(), String> {
     let [range, reserved] = [LOCAL_PORT_RANGE, RESERVED_PORTS].map(|name| sysctl(view.pod, name));
     let range = match range {
@@ -219,25 +219,29 @@ pub(super) fn check_local_ports(
         return Ok(());
     };
     let available = count_ports(range, reserved.unwrap_or_default());
-    let app_port = |destination: &Destination| match destination {
-        Destination::StatusPort { app_port, .. } => Some(*app_port),
+    let app_ports = |destination: &Destination| match destination {
+        Destination::StatusPort { path, app_port, .. } => {
+            let handlers = decisions.annotation_probers.get(path);
+            handlers.map_or_else(|| vec![*app_port], Vec::clone)
+        }
         Destination::ForwardPort(agent_port) => {
-            let mut forwards = options.forwards.iter();
-            let forward = forwards.find(|forward| forward.agent_port == *agent_port)?;
-            Some(forward.app_port)
+            let forwards = options.forwards.iter();
+            let forwards = forwards.filter(|forward| forward.agent_port == *agent_port);
+            forwards.map(|forward| forward.app_port).collect()
         }
     };
     let mut needed: BTreeMap<u16, u64> = BTreeMap::new();
     for probe in view.probes.iter().filter(|probe| !probe.kind.is_hook()) {
-        let Some(port) = destinations.get(&probe.key).and_then(app_port) else {
-            continue;
-        };
+        let destination = decisions.destinations.get(&probe.key);
         let period = probe.value.get("periodSeconds").and_then(Value::as_u64);
         let period = period
             .filter(|period| *period > 0)
             .unwrap_or(DEFAULT_PERIOD);
         // One more for the connection of the moment.
-        *needed.entry(port).or_default() += TIME_WAIT_SECONDS.div_ceil(period) + 1;
+        let connections = TIME_WAIT_SECONDS.div_ceil(period) + 1;
+        for port in destination.map(app_ports).unwrap_or_default() {
+            *needed.entry(port).or_default() += connections;
+        }
     }
     let Some((port, needed)) = needed.into_iter().max_by_key(|(_, needed)| *needed) else {
         return Ok(());

@@ -119,7 +119,7 @@ fn runs_before_sidecar(container: &Container<'_>, sidecar: Sidecar) -> bool {
 
 /// The address at which the agent probes a port of the app. At the pod's address, the agent itself may listen on the port
 /// of an app on loopback. An address of the options applies to probes and to mutual TLS.
-fn probe_target(options: &PodOptions, port: u16) -> ProbeTarget {
+pub(super) fn probe_target(options: &PodOptions, port: u16) -> ProbeTarget {
     let is_inbound = options.inbound.has_app_port(port);
     match options.target {
         Target::Pod if is_inbound => ProbeTarget::Loopback,

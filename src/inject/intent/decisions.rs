@@ -1,5 +1,6 @@
 //! The decisions on all probes of a pod: destinations, the table of probers, and details for the report.
 
+use super::annotation_probers;
 use super::decide::{self, ProbeDecision, decide};
 use super::table::{self, ProbeTarget, ProberTable};
 use crate::inject::annotation_names::{INBOUND, ORIGINAL_ANNOTATION};
@@ -41,6 +42,8 @@ pub(super) struct Decisions {
     rewritten: Vec<RewrittenContainer>,
     /// Forwarded ports of the app.
     pub(super) forwarded: BTreeSet<u16>,
+    /// The annotation's probers: their paths, and the ports of their handlers.
+    pub(super) annotation_probers: BTreeMap<Box<str>, Vec<u16>>,
     has_exec: bool,
     has_excluded: bool,
     has_unsupported: bool,
@@ -57,7 +60,13 @@ impl Decisions {
         let mut decisions = Self::default();
         let current = view.table();
         for probe in &view.probes {
-            match decide(probe, options) {
+            let annotated = annotation_probers::find(probe, options);
+            let decision = decide(probe, options);
+            let decision = match annotated {
+                Some(annotated) => annotation_probers::replace(annotated, probe, decision, options),
+                None => decision,
+            };
+            match decision {
                 ProbeDecision::DialsNoPort => {
                     decisions.has_exec |= probe.value.contains_key("exec");
                 }
@@ -79,8 +88,20 @@ impl Decisions {
                 }
                 ProbeDecision::Refuse(reason) => return Err(reason.into()),
                 ProbeDecision::Rewrite { port, prober } => {
+                    if annotated.is_some() {
+                        // What a person changes in the table instead of the annotation does not last.
+                        let ports = annotation_probers::ports(&probe.path, &prober);
+                        decisions
+                            .annotation_probers
+                            .insert(probe.path.clone(), ports);
+                    }
                     decisions.rewrite(probe, port, prober, options.status_port);
-                    if let Some(injected) = probe.injected()
+                    if annotated.is_none()
+                        && let Some(injected) = probe.injected()
+                        && !view
+                            .saved
+                            .as_ref()
+                            .is_some_and(|saved| saved.is_annotation_prober(&injected.path))
                         && let Some(current) = current.get(&*injected.path)
                     {
                         decisions.retain_manual_edits(probe, &injected.handler, current);

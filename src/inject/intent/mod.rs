@@ -2,6 +2,7 @@
 //! owner wrote it, and of its options.
 
 mod admission;
+mod annotation_probers;
 mod checks;
 mod decide;
 mod decisions;
@@ -24,7 +25,7 @@ use super::options::{PodOptions, PortForward};
 use super::report::Stop;
 use super::settings::Sidecar;
 use super::view::collections::SpecList;
-use super::view::saved::PortList;
+use super::view::saved::{PROBERS_MEMBER, PortList};
 use super::view::{IDENTITY_VOLUME, PORT_NAMES, PodView, TLS_VOLUME};
 pub(crate) use checks::OTHER_CONTAINER;
 use checks::{
@@ -82,13 +83,14 @@ impl Intent {
             );
         }
         decide::warn_of_unused_exclusions(view, options, warnings);
+        annotation_probers::check_used(view, options)?;
         let decisions = Decisions::new(view, options, warnings)?;
         view.check_orphans()?;
         decisions.check_any_destination(options)?;
         check_container_names(view)?;
         check_completion(view, runs_to_completion, options.sidecar)?;
         check_ports_free(view, options)?;
-        check_local_ports(view, options, &decisions.destinations)?;
+        check_local_ports(view, options, &decisions)?;
         check_volumes_free(view)?;
         check_table_size(&decisions.table)?;
         meshes::warn_of_linkerd(view, options, warnings);
@@ -123,6 +125,13 @@ impl Intent {
         let intended = sidecar::container(view, options, &config, port_name, &volumes, &resources);
         let mut applied = reconcile::settings_of(&intended);
         applied["ports"] = options.agent_ports().collect();
+        if !decisions.annotation_probers.is_empty() {
+            applied[PROBERS_MEMBER] = decisions
+                .annotation_probers
+                .keys()
+                .map(|path| &**path)
+                .collect();
+        }
         for (volume, member) in [(TLS_VOLUME, "volume"), (IDENTITY_VOLUME, "identity")] {
             if volumes.iter().any(|intended| intended.name == volume) {
                 applied[member] = true.into();

@@ -131,7 +131,7 @@ fn with_manual_edits(current: &Value, injected: &Value, new: &Value) -> Option<V
 }
 
 /// The member of a prober with its address, which is ours: Istio's table has none.
-const TARGET: &str = "target";
+pub(super) const TARGET: &str = "target";
 
 /// The address that a prober probes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +191,11 @@ pub(super) fn prober(handler: &Handler, port: u16, timeout: u64, target: ProbeTa
         ProbeTarget::Loopback => format!(",\"{TARGET}\":\"loopback\""),
     };
     format!("{{{action}{timeout}{target}}}")
+}
+
+/// A prober of the annotation with these members.
+pub(super) fn annotation_prober(members: &Map<String, Value>) -> String {
+    to_json(&Value::Object(members.clone()))
 }
 
 /// Whether Go's `omitempty` omits a value, or it is null.

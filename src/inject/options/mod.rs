@@ -3,6 +3,7 @@
 pub(crate) mod annotations;
 mod inbound;
 mod parse_bool;
+mod probers;
 
 use super::annotation_names::{
     ALLOW_FROM, APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE,
@@ -22,6 +23,7 @@ pub(in crate::inject) use inbound::{
     IDENTITY_FILES, IdentityVolume, InboundListen, InboundOptions, InboundPort,
 };
 use parse_bool::{parse_go_bool, parse_yaml_bool};
+pub(in crate::inject) use probers::AnnotationProber;
 use serde_json::Value;
 use std::borrow::Cow;
 
@@ -66,6 +68,8 @@ pub(in crate::inject) struct PodOptions {
     pub(in crate::inject) app_ca: Option<Box<str>>,
     pub(in crate::inject) app_id: Option<Box<str>>,
     pub(in crate::inject) forwards: Vec<PortForward>,
+    /// Probers in place of the pod's own handlers.
+    pub(in crate::inject) probers: Vec<AnnotationProber>,
     pub(in crate::inject) inbound: InboundOptions,
     pub(in crate::inject) sidecar: Sidecar,
     pub(in crate::inject) run_as_user: RunAsUser,
@@ -152,6 +156,7 @@ impl PodOptions {
             app_ca,
             app_id,
             forwards,
+            probers: read.probers()?,
             sidecar: values.sidecar.unwrap_or(settings.sidecar),
             has_own_user: values.run_as_user.is_some(),
             run_as_user: values.run_as_user.unwrap_or(settings.run_as_user),

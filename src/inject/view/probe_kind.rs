@@ -33,7 +33,7 @@ impl ProbeKind {
     }
 
     /// The name of the field.
-    pub(super) fn field(self) -> &'static str {
+    pub(in crate::inject) fn field(self) -> &'static str {
         self.keys().last().copied().unwrap_or_default()
     }
 

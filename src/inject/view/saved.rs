@@ -29,6 +29,9 @@ const VERSION: u64 = 2;
 /// The longest key that an error quotes, in bytes.
 const QUOTED_KEY_BYTES: usize = 200;
 
+/// The member of the sidecar's settings with the paths of the probers that injection took from the annotation.
+pub(in crate::inject) const PROBERS_MEMBER: &str = "probers";
+
 /// The content of the annotation.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(in crate::inject) struct Saved {
@@ -279,6 +282,13 @@ impl Saved {
     pub(super) fn has_identity_volume(&self) -> bool {
         let applied = self.applied.as_ref();
         applied.is_some_and(|applied| applied["identity"] == true)
+    }
+
+    /// Whether injection took the prober of this path from the annotation.
+    pub(in crate::inject) fn is_annotation_prober(&self, path: &str) -> bool {
+        let applied = self.applied.as_ref();
+        let paths = applied.and_then(|applied| applied[PROBERS_MEMBER].as_array());
+        paths.is_some_and(|paths| paths.iter().any(|own| own == path))
     }
 
     fn read_entry(&mut self, key: &str, value: &Value) -> Option<()> {
