@@ -10,6 +10,7 @@ use crate::inbound::Fixture;
 use crate::support::TLS;
 use crate::support::http::End;
 use crate::support::observe::logged;
+use crate::support::ports::reserve;
 use crate::support::raw::{connect_from, connect_until_refused, read_to_end};
 use crate::support::trials::trials;
 
@@ -26,6 +27,7 @@ pub fn tests() -> Vec<Trial> {
         only_established_connections_prolong_the_shutdown_delay,
         a_handshake_that_was_answered_outlives_silent_connections_of_many_addresses,
         a_flood_of_one_address_is_reset_and_is_not_a_full_port,
+        a_flood_of_one_port_resets_no_client_of_another_one,
     ]
 }
 
@@ -111,5 +113,19 @@ fn a_flood_of_one_address_is_reset_and_is_not_a_full_port() {
     drop(fixture.pair());
     fixture.until_counted("served", 1.0);
     assert!(!fixture.agent.log().concat().contains("limit="));
+    drop(flood);
+}
+
+/// All ports share the handshakes and the connections that wait for theirs.
+fn a_flood_of_one_port_resets_no_client_of_another_one() {
+    let flooded = reserve();
+    let second = format!("--inbound={}=127.0.0.1:9,allow-id=any", flooded.port);
+    let fixture = Fixture::new("", &[&second]);
+    let to = (Ipv4Addr::LOCALHOST, flooded.port).into();
+    let connect = |_| connect_from(Ipv4Addr::new(127, 0, 0, 2), to).ok();
+    let flood: Vec<_> = (0..200).map(connect).collect();
+    logged(&fixture.agent, "reason=handshake_limit_reached");
+    drop(fixture.pair());
+    fixture.until_counted("served", 1.0);
     drop(flood);
 }

@@ -1,6 +1,6 @@
 //! What the connections of an inbound port share, and the tables of the connections of all ports.
 
-use core::cell::Cell;
+use core::cell::RefCell;
 use core::future::poll_fn;
 use core::net::IpAddr;
 use core::pin::pin;
@@ -24,8 +24,8 @@ pub struct InboundTables {
     pub handshakes: Rc<ConnectionTable>,
     /// Those whose peers are authorized.
     pub established: Rc<ConnectionTable>,
-    /// The number of those that wait until they are admitted for their handshake.
-    pub(super) waiting: Cell<usize>,
+    /// The network of each of those that wait until they are admitted for their handshake.
+    pub(super) waiting: RefCell<Vec<IpAddr>>,
     /// The bytes of long handshakes.
     pub long_handshakes: Rc<Semaphore<FairShares>>,
     /// For bulk data.
@@ -48,7 +48,7 @@ impl InboundTables {
         InboundTables {
             handshakes: ConnectionTable::for_handshakes(limits::INBOUND_HANDSHAKES),
             established: ConnectionTable::new(limit),
-            waiting: Cell::new(0),
+            waiting: RefCell::default(),
             long_handshakes: Semaphore::new(FairShares::of(limits::INBOUND_LONG_HANDSHAKES_BYTES)),
             bulk: Rc::default(),
         }

@@ -13,7 +13,7 @@ use crate::net::{Accepted, network_of};
 
 /// The connections of a port that wait, the oldest first.
 pub(super) struct HandshakeQueue {
-    /// Has the handshakes, and counts the connections that wait at all ports.
+    /// Has the handshakes, and the networks of the connections that wait at all ports.
     tables: Rc<InboundTables>,
     waiting: VecDeque<Accepted>,
 }
@@ -30,21 +30,22 @@ impl HandshakeQueue {
         self.waiting.is_empty()
     }
 
-    /// Whether no more should be accepted: the kernel has a queue, too.
+    /// Whether no more should be accepted until one of these is admitted: the kernel has a queue, too.
     pub(super) fn is_full(&self) -> bool {
-        !self.is_empty() && self.tables.waiting.get() >= limits::INBOUND_WAITING
+        !self.is_empty() && self.tables.waiting.borrow().len() >= limits::INBOUND_WAITING
     }
 
-    /// Adds a connection. Returns the one that has to be reset for it: if the queue is full, the last one of a network that
-    /// has more than half of it. Such a network does not keep the others waiting in the kernel's queue.
+    /// Adds a connection. Returns the one that has to be reset for it: if as many wait as may, the last one of a network that
+    /// has more than half of them. Such a network does not keep the others waiting in the kernel's queue.
     pub(super) fn push(&mut self, accepted: Accepted) -> Option<Accepted> {
+        let mut networks = self.tables.waiting.borrow_mut();
+        networks.push(network_of(accepted.peer));
         self.waiting.push_back(accepted);
-        self.count(1);
-        if !self.is_full() {
+        if networks.len() < limits::INBOUND_WAITING {
             return None;
         }
-        let peers = self.waiting.iter().map(|accepted| accepted.peer);
-        let network = majority(peers.map(network_of))?;
+        let network = majority(networks.iter().copied())?;
+        drop(networks);
         let is_of_it = |accepted: &Accepted| network_of(accepted.peer) == network;
         let last = self.waiting.iter().rposition(is_of_it)?;
         self.remove(last)
@@ -71,19 +72,22 @@ impl HandshakeQueue {
 
     fn remove(&mut self, index: usize) -> Option<Accepted> {
         let removed = self.waiting.remove(index)?;
-        self.count(-1);
+        self.forget(removed.peer);
         Some(removed)
     }
 
-    fn count(&self, change: isize) {
-        let waiting = &self.tables.waiting;
-        waiting.set(waiting.get().saturating_add_signed(change));
+    fn forget(&self, peer: IpAddr) {
+        let mut networks = self.tables.waiting.borrow_mut();
+        let network = network_of(peer);
+        if let Some(index) = networks.iter().position(|other| *other == network) {
+            networks.swap_remove(index);
+        }
     }
 }
 
 impl Drop for HandshakeQueue {
     fn drop(&mut self) {
-        self.count(-self.waiting.len().cast_signed());
+        self.waiting.iter().for_each(|one| self.forget(one.peer));
     }
 }
 
