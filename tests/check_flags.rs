@@ -17,7 +17,7 @@ use crate::support::certs::Authority;
 use crate::support::command::{check, check_json, probelet, wait_with_output};
 use crate::support::connection_scripted_app::{Action, ConnectionScriptedApp, send};
 use crate::support::faults::grpc::failing;
-use crate::support::faults::{FINE, redirect};
+use crate::support::faults::{FINE, answer, redirect};
 use crate::support::folder::Folder;
 use crate::support::path_scripted_app::{PathScriptedApp, Step};
 use crate::support::ports::full_backlog;
@@ -31,6 +31,8 @@ pub fn tests() -> Vec<Trial> {
         a_response_to_head_has_no_body,
         redirects_of_post_are_not_followed,
         the_user_agent_is_sent,
+        expected_status_codes_are_a_success,
+        an_expected_text_is_required,
         the_source_address_is_used,
         the_connect_timeout_ends_before_the_timeout,
         the_connect_timeout_does_not_limit_the_response,
@@ -154,6 +156,43 @@ fn the_user_agent_is_sent() {
     assert!(only_head(&app).contains("\r\nUser-Agent: me/1\r\n"));
 }
 
+fn expected_status_codes_are_a_success() {
+    let app = healthy_app();
+    app.on(
+        "/no",
+        answer("HTTP/1.1 401 No\r\nContent-Length: 0\r\n\r\n"),
+    );
+    for (path, codes, status, is_healthy) in [
+        ("/no", "200-299,401", 401.0, true),
+        ("/no", "200-400", 401.0, false),
+        ("/", "401", 200.0, false),
+        ("/", "200", 200.0, true),
+    ] {
+        let result = check_json(&["--expect-status", codes, &url(&app, path)]);
+        assert_eq!(result.number("status"), Some(status), "{result:?}");
+        assert_eq!(
+            result.is_healthy(),
+            is_healthy,
+            "{path} {codes}: {result:?}"
+        );
+        let reason = (!is_healthy).then_some("unexpected_status");
+        assert_eq!(result.text("reason"), reason);
+    }
+}
+
+fn an_expected_text_is_required() {
+    let app = healthy_app();
+    for (text, reason) in [
+        ("fine", None),
+        ("in", None),
+        ("broken", Some("body_mismatch")),
+    ] {
+        let result = check_json(&["--expect-body", text, &url(&app, "/")]);
+        assert_eq!(result.text("reason"), reason, "{text}");
+        assert_eq!(result.is_healthy(), reason.is_none(), "{result:?}");
+    }
+}
+
 fn the_source_address_is_used() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("tcp://{}", listener.local_addr().expect("bound"));
@@ -199,7 +238,7 @@ fn quiet_prints_no_result() {
     let app = healthy_app();
     app.on(
         "/no",
-        crate::support::faults::answer("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"),
+        answer("HTTP/1.1 404 No\r\nContent-Length: 0\r\n\r\n"),
     );
     for (path, code) in [("/", 0), ("/no", 1)] {
         let ended = check(&["--quiet", &url(&app, path)]);

@@ -12,8 +12,8 @@ _probelet() {
             flags='--status-port --status-addr --allow-from --app-probers --target-ip --source-ip --client-cert --client-key --app-ca --app-id --require-files --forward --inbound --allow-id --cert --key --ca --max-inbound --deadline-margin --shutdown-delay --max-probers --max-forwards --log-level --log-format --help'
             ;;
         check)
-            case $before in --timeout | --connect-timeout | -H | --user-agent | --method | --source-ip | --cert | --key | --ca | --server-name | --expect-id) return ;; esac
-            flags='--timeout --connect-timeout -H --user-agent --method --source-ip --cert --key --ca --server-name --expect-id --quiet --verbose --json --help'
+            case $before in --timeout | --connect-timeout | -H | --user-agent | --method | --expect-status | --expect-body | --source-ip | --cert | --key | --ca | --server-name | --expect-id) return ;; esac
+            flags='--timeout --connect-timeout -H --user-agent --method --expect-status --expect-body --source-ip --cert --key --ca --server-name --expect-id --quiet --verbose --json --help'
             ;;
         install)
             case $before in --as) return ;; esac

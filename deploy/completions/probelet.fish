@@ -34,6 +34,8 @@ complete -c probelet -n '__fish_seen_subcommand_from check' -l connect-timeout -
 complete -c probelet -n '__fish_seen_subcommand_from check' -s H -x -d 'Send this header field, also in place of Host or User-Agent, or this gRPC metadata; may be given more than once; PROBELET_CHECK_HEADER accepts several, one a line'
 complete -c probelet -n '__fish_seen_subcommand_from check' -l user-agent -x -d 'Send this User-Agent'
 complete -c probelet -n '__fish_seen_subcommand_from check' -l method -x -d 'Send HEAD, OPTIONS or POST without a body; redirects of OPTIONS and POST are not followed'
+complete -c probelet -n '__fish_seen_subcommand_from check' -l expect-status -x -d 'Count these status codes of the last response as a success, such as 200-299,401'
+complete -c probelet -n '__fish_seen_subcommand_from check' -l expect-body -x -d 'Require this text in the first 10 KiB of the body, as it is sent'
 complete -c probelet -n '__fish_seen_subcommand_from check' -l source-ip -x -d 'Connect from this address'
 complete -c probelet -n '__fish_seen_subcommand_from check' -l cert -r -F -d 'Send this client certificate with https and grpcs: PEM, with its intermediates'
 complete -c probelet -n '__fish_seen_subcommand_from check' -l key -r -F -d 'Use this private key of --cert: PEM, without a passphrase'

@@ -59,6 +59,14 @@ pub enum ArgFault {
     SourceFamily,
     /// A source address for a UNIX socket.
     SourceOfUnix,
+    /// Status codes that are none.
+    ExpectStatus,
+    /// An expected text that is empty or too long.
+    ExpectBody,
+    /// An expected response of a probe that is not HTTP.
+    ExpectWithoutHttp,
+    /// An expected text of a response without a body.
+    ExpectBodyOfHead,
     /// An unknown method.
     Method,
     /// A method of a probe that is not HTTP.
@@ -127,6 +135,8 @@ impl ArgFault {
                 Some("--source-ip is ")
             }
             ArgFault::Method | ArgFault::MethodWithoutHttp => Some("--method is "),
+            ArgFault::ExpectStatus => Some("--expect-status is "),
+            ArgFault::ExpectBody => Some("--expect-body is "),
             ArgFault::SpiffeId => Some("--expect-id is "),
             ArgFault::HeaderColon => Some("-H is "),
             ArgFault::HeaderName
@@ -134,9 +144,12 @@ impl ArgFault {
             | ArgFault::LongUserAgent
             | ArgFault::Metadata
             | ArgFault::HeaderOfTcp => Some("-H names the header "),
-            ArgFault::PlainTls(_) | ArgFault::IdWithoutCa | ArgFault::NoCert | ArgFault::NoKey => {
-                None
-            }
+            ArgFault::PlainTls(_)
+            | ArgFault::ExpectWithoutHttp
+            | ArgFault::ExpectBodyOfHead
+            | ArgFault::IdWithoutCa
+            | ArgFault::NoCert
+            | ArgFault::NoKey => None,
         }
     }
 
@@ -149,6 +162,22 @@ impl ArgFault {
                 return write!(f, "{flag} requires an https:// or grpcs:// URL");
             }
             ArgFault::IdWithoutCa => "--expect-id requires --ca",
+            ArgFault::ExpectWithoutHttp => {
+                "--expect-status and --expect-body require an http:// or https:// URL"
+            }
+            ArgFault::ExpectBodyOfHead => {
+                "--expect-body requires a response with a body: leave out --method HEAD"
+            }
+            ArgFault::ExpectStatus => {
+                "but must be codes and ranges from 100 to 599: write one such as 200-299,401"
+            }
+            ArgFault::ExpectBody => {
+                return write!(
+                    f,
+                    "but must have from 1 to {} bytes: write a part of the body",
+                    limits::EXPECTED_BODY_BYTES
+                );
+            }
             ArgFault::SpiffeId => {
                 "but must be a SPIFFE ID: write one such as spiffe://example.org/web"
             }

@@ -12,8 +12,8 @@ use super::synthetic_request::{SyntheticRequest, USER_AGENT};
 pub use super::target::DialTarget;
 use super::target::{Target, UrlScheme};
 use crate::config::{
-    Action, ClientCert, ConfigError, FileSetting, Header, HttpGet, Protocol, Scheme, TlsSettings,
-    headers, is_spiffe_id,
+    Action, BodyText, ClientCert, ConfigError, Expect, FileSetting, Header, HttpGet, Protocol,
+    Scheme, StatusList, TlsSettings, headers, is_spiffe_id,
 };
 use crate::limits;
 use crate::net::tls::{IS_BUILT, Tls};
@@ -35,6 +35,10 @@ pub struct RawArgs {
     pub user_agent: Option<String>,
     /// `--method`
     pub method: Option<String>,
+    /// `--expect-status`
+    pub expect_status: Option<String>,
+    /// `--expect-body`
+    pub expect_body: Option<String>,
     /// `--source-ip`
     pub source_ip: Option<String>,
     /// `--cert`
@@ -116,6 +120,7 @@ impl Plan {
         let connect_timeout = duration(&args.connect_timeout, ArgFault::ConnectTimeout)?;
         let source = parse_source(&target, args.source_ip.as_deref())?;
         let method = parse_method(&target, args.method.as_deref())?;
+        let expect = parse_expect(target.scheme, method, &args)?;
         let tls = load_files(target.scheme, &args)?;
         let mut headers = args.headers;
         if let Some(text) = args.user_agent {
@@ -128,6 +133,7 @@ impl Plan {
             port: target.port,
             request_target: target.request_target,
             service: target.service,
+            expect,
         };
         let planned = of_action.plan(&headers)?;
         let user_agent = planned.user_agent.unwrap_or_else(|| USER_AGENT.into());
@@ -268,12 +274,39 @@ fn parse_method(target: &Target, text: Option<&str>) -> Result<Method, ArgsError
     Method::parse(text).ok_or_else(|| ArgFault::Method.error(text))
 }
 
+/// The response that `--expect-status` and `--expect-body` expect.
+fn parse_expect(
+    scheme: UrlScheme,
+    method: Method,
+    args: &RawArgs,
+) -> Result<Option<Box<Expect>>, ArgsError> {
+    let (status, body) = (args.expect_status.as_deref(), args.expect_body.as_deref());
+    match (status.or(body), scheme) {
+        (None, _) => return Ok(None),
+        (Some(_), UrlScheme::Http(_)) => {}
+        (Some(text), UrlScheme::Tcp | UrlScheme::Grpc { .. }) => {
+            return Err(ArgFault::ExpectWithoutHttp.error(text));
+        }
+    }
+    let status = match status {
+        Some(text) => StatusList::parse(text).ok_or_else(|| ArgFault::ExpectStatus.error(text))?,
+        None => StatusList::default(),
+    };
+    let body = match body {
+        Some(text) if method == Method::Head => return Err(ArgFault::ExpectBodyOfHead.error(text)),
+        Some(text) => Some(BodyText::new(text).ok_or_else(|| ArgFault::ExpectBody.error(text))?),
+        None => None,
+    };
+    Ok(Some(Box::new(Expect { status, body })))
+}
+
 /// The parts of a URL that the probe is made of.
 struct ActionParts {
     scheme: UrlScheme,
     port: u16,
     request_target: Box<str>,
     service: Box<str>,
+    expect: Option<Box<Expect>>,
 }
 
 /// The probe, and what `-H` sets beside it.
@@ -319,7 +352,7 @@ impl ActionParts {
         let user_agent = user_agent.map(|header| header.value.clone());
         let get = HttpGet {
             follows_redirects: true,
-            expect: None,
+            expect: self.expect,
             scheme,
             protocol: Protocol::Http1,
             port,

@@ -86,6 +86,10 @@ flags! {
                 "Send this User-Agent";
             option method: Option<String>, value "METHOD" = Text("GET"),
                 "Send HEAD, OPTIONS or POST without a body; redirects of OPTIONS and POST are not followed";
+            option expect_status: Option<String>, value "CODES" = Text("200-399"),
+                "Count these status codes of the last response as a success, such as 200-299,401";
+            option expect_body: Option<String>, value "TEXT",
+                "Require this text in the first 10 KiB of the body, as it is sent";
             option source_ip: Option<String>, value "IP" = Text("the kernel's choice"),
                 "Connect from this address";
             option cert: Option<String>, value "FILE",
@@ -136,6 +140,8 @@ pub(super) fn parse(
         connect_timeout: flags.connect_timeout,
         user_agent: flags.user_agent,
         method: flags.method,
+        expect_status: flags.expect_status,
+        expect_body: flags.expect_body,
         source_ip: flags.source_ip,
         ca: flags.ca,
         server_name: flags.server_name,

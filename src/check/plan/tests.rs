@@ -394,6 +394,41 @@ fn the_error_of_an_unusable_flag_says_what_to_write() {
                     value of printable ASCII";
     let set = |args: &mut RawArgs| args.headers = vec!["a!: b".into()];
     assert_eq!(text("grpc://a:1", &set), metadata);
+    for (status, body, expected) in [
+        (
+            Some("600"),
+            None,
+            "--expect-status is \"600\", but must be codes and ranges from 100 to 599: ",
+        ),
+        (
+            Some("2xx"),
+            Some("ok"),
+            "--expect-status is \"2xx\", but must be codes",
+        ),
+        (
+            None,
+            Some(""),
+            "--expect-body is \"\", but must have from 1 to 255 bytes",
+        ),
+    ] {
+        let text = text("http://a/", &|args| {
+            args.expect_status = status.map(Into::into);
+            args.expect_body = body.map(Into::into);
+        });
+        assert!(text.starts_with(expected), "{text}");
+    }
+    assert_eq!(
+        text("grpc://a:1", &|args| args.expect_status =
+            Some("200".into())),
+        "--expect-status and --expect-body require an http:// or https:// URL"
+    );
+    assert_eq!(
+        text("http://a/", &|args| {
+            args.expect_body = Some("ok".into());
+            args.method = Some("HEAD".into());
+        }),
+        "--expect-body requires a response with a body: leave out --method HEAD"
+    );
     for (url, source, words) in [
         ("http://a/", "x", "but must be an IP address: "),
         (
