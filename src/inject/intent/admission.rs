@@ -74,6 +74,7 @@ impl Admission<'_> {
 
     /// Why the API server refuses the pod with filled amounts of the sidecar, and what to write instead.
     fn reason(&self, amounts: Amounts) -> Option<String> {
+        let own = self.pod.own(self.name);
         let of_containers = self.containers().find_map(|bound| {
             let requirement = bound.violation(amounts.request, amounts.limit)?;
             Some(violated(bound, &format!("{requirement} of each container")))
@@ -81,10 +82,16 @@ impl Admission<'_> {
         of_containers
             .or_else(|| self.request_above_limit(amounts))
             .or_else(|| self.of_pod(amounts))
-            .or_else(|| self.above_requests(amounts))
+            .or_else(|| self.above(own.request, amounts))
             .or_else(|| match self.sidecar {
                 Sidecar::Container => self.above_limit(amounts),
                 Sidecar::Native => None,
+            })
+            // Without a pod-level request, the API server makes the sum one, which may not be above the limit
+            // (`pkg/apis/core/v1/defaults.go`: `defaultPodRequests`).
+            .or_else(|| match own.request {
+                None => self.above(own.limit, amounts),
+                Some(_) => None,
             })
     }
 
@@ -122,10 +129,9 @@ impl Admission<'_> {
         })
     }
 
-    /// A sum above the pod-level request (`pkg/apis/core/validation`: `validatePodResourceConsistency`).
-    fn above_requests(&self, amounts: Amounts) -> Option<String> {
-        let Self { name, .. } = self;
-        let most = self.pod.own(name).request?;
+    /// A sum of requests above a pod-level amount (`pkg/apis/core/validation`: `validatePodResourceConsistency`).
+    fn above(&self, most: Option<Quantity>, amounts: Amounts) -> Option<String> {
+        let (name, most) = (self.name, most?);
         let requests = self.pod.sum_of_requests(name);
         let sum = requests.with(amounts.request, self.sidecar)?;
         let is_kept_without = requests.without_sidecar() <= Some(most);

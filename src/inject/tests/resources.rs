@@ -411,7 +411,7 @@ fn resources_of_the_annotation_are_kept_with_a_warning() {
     assert_eq!(
         warnings(&with(
             &own,
-            r#"{"requests":{"cpu":0},"limits":{"memory":"32Mi"}}"#
+            r#"{"requests":{"cpu":0,"memory":0},"limits":{"memory":"32Mi"}}"#
         )),
         [
             "the API server may refuse the pod with its sidecar, because its memory limit is 32Mi, more than 16Mi in \

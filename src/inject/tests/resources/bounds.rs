@@ -223,6 +223,21 @@ fn a_pod_that_the_api_server_would_refuse_with_its_sidecar_is_refused() {
         "the API server would refuse the pod with its sidecar, because the cpu requests of its containers are 101m, more than \
          100m in spec.resources: write \"cpu\": 0 in the requests of annotation probelet.dev/resources of the pod template"
     );
+    // The API server sums the requests, which may not be above the limit.
+    let mut limited = pod_of(json!({"requests": {"cpu": "100m"}}));
+    limited["spec"]["resources"] = json!({"limits": {"cpu": "100m"}});
+    let sum = |sum: &str| {
+        format!(
+            "the API server would refuse the pod with its sidecar, because the cpu requests of its containers are {sum}, more than \
+             100m in spec.resources: write \"cpu\": 0 in the requests of annotation probelet.dev/resources of the pod template"
+        )
+    };
+    let bounds = bounded(json!({"min": {"cpu": "5m"}}));
+    assert_eq!(refusal_with(&limited, &bounds), sum("105m"));
+    let annotated = with_annotation(&limited, r#"{"limits":{"cpu":"50m"}}"#);
+    assert_eq!(refusal_with(&annotated, &settings()), sum("150m"));
+    limited["spec"]["resources"]["limits"]["cpu"] = "200m".into();
+    injected_with(&limited, &bounds);
     let above = with_annotation(&own, r#"{"requests":{"cpu":0},"limits":{"memory":"32Mi"}}"#);
     assert_eq!(
         refusal_with(&above, &container),
