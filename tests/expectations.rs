@@ -2,7 +2,8 @@
 
 use libtest_mimic::Trial;
 
-use crate::support::agent::Agent;
+use crate::support::Need;
+use crate::support::agent::{Agent, Setup};
 use crate::support::connection_scripted_app::{Action, ConnectionScriptedApp, send};
 use crate::support::frames::{END_STREAM, data, greeting, head, headers};
 use crate::support::http::{End, Response};
@@ -16,7 +17,10 @@ use crate::support::trials::trials;
 const LIVEZ: &str = "/app-health/web/livez";
 
 pub fn tests() -> Vec<Trial> {
-    trials!["expectations":
+    let mut tests = trials!["expectations" needs &[Need::Ipv6];
+        localhost_is_tried_in_both_families,
+    ];
+    tests.extend(trials!["expectations":
         an_expected_status_is_healthy_and_another_one_is_not,
         without_status_codes_those_of_kubelet_are_expected,
         an_expected_text_is_found_in_any_framing,
@@ -28,8 +32,10 @@ pub fn tests() -> Vec<Trial> {
         each_of_several_handlers_has_to_succeed,
         several_handlers_of_all_kinds_run_one_after_another,
         several_handlers_have_one_deadline,
+        the_own_status_port_is_refused_as_localhost,
         a_failure_of_another_handler_is_logged,
-    ]
+    ]);
+    tests
 }
 
 fn app(script: &[(&str, Script)]) -> PathScriptedApp {
@@ -293,6 +299,42 @@ fn several_handlers_of_all_kinds_run_one_after_another() {
         probe(&agent, LIVEZ).assert_is(200);
     }
     assert_eq!(app.requests_for("/next").len(), 6);
+}
+
+fn the_own_status_port_is_refused_as_localhost() {
+    let status = reserve();
+    let port = status.port;
+    let members = format!(r#""tcpSocket":{{"port":{port}}},"target":"localhost""#);
+    let setup = Setup::new().probers(&Table::new().prober(LIVEZ, &members).json());
+    let setup = setup.arg("--status-port").arg(port.to_string());
+    let (code, error) = setup.run_to_end().expect("it exits");
+    assert_eq!(code, Some(2), "{error}");
+    assert!(error.contains("probelet itself"), "{error}");
+}
+
+fn localhost_is_tried_in_both_families() {
+    let ip6 = PathScriptedApp::start_on("[::1]:0".parse().expect("an address"));
+    let ip4 = app(&[("/a", response(200, ""))]);
+    ip6.on("/a", response(200, ""));
+    for (app, target, status) in [
+        (&ip4, "localhost", 200),
+        (&ip6, "localhost", 200),
+        (&ip4, "loopback", 200),
+        (&ip6, "loopback", 502),
+    ] {
+        let port = app.addr().port();
+        let target = format!(r#""target":"{target}""#);
+        let http = format!(r#""httpGet":{{"path":"/a","port":{port}}},{target}"#);
+        probe(&agent(&http), LIVEZ).assert_is(status);
+        let tcp = format!(r#""tcpSocket":{{"port":{port}}},{target}"#);
+        probe(&agent(&tcp), LIVEZ).assert_is(status);
+    }
+    let closed = reserve().port;
+    let none = agent(&format!(
+        r#""tcpSocket":{{"port":{closed}}},"target":"localhost""#
+    ));
+    probe(&none, LIVEZ).assert_is(502);
+    logged(&none, " reason=connection_refused ");
 }
 
 fn several_handlers_have_one_deadline() {

@@ -7,7 +7,7 @@ use super::own_members::{read_expect, read_redirects};
 use super::prober_input::Input;
 use super::{Action, Expect, Header, HttpGet, ProbeHandler, Problem, Protocol, Rule, Scheme};
 use crate::wire::url;
-use core::net::{IpAddr, Ipv4Addr};
+use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::borrow::Cow;
 
 members! {
@@ -41,8 +41,13 @@ impl HandlerFields {
             ProberMember::TcpSocket => tcp_socket(input),
             ProberMember::Grpc => grpc(input),
             ProberMember::Target => {
-                input.one_of(field, Rule::Target, &["loopback"]);
-                self.loopback = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+                // `dial` tries 127.0.0.1 and then ::1 in place of the unspecified address.
+                self.loopback = Some(
+                    match input.one_of(field, Rule::Target, &["loopback", "localhost"]) {
+                        0 => Ipv4Addr::LOCALHOST.into(),
+                        _ => Ipv6Addr::UNSPECIFIED.into(),
+                    },
+                );
                 return;
             }
             ProberMember::Redirects => {

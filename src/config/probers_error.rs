@@ -170,7 +170,7 @@ impl Rule {
                 "but must be a whole number of seconds: write 1 or more, or leave it out for 1"
             }
             Rule::Target => {
-                r#"but must be loopback: write "loopback", or leave it out for --target-ip"#
+                r#"but must be loopback or localhost: write "loopback", or leave it out for --target-ip"#
             }
             Rule::Redirects => {
                 r#"but must be none: write "none", or leave it out to follow redirects as kubelet does"#

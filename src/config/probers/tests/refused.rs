@@ -70,7 +70,7 @@ const WRONG_MEMBERS: &[(&str, &str)] = &[
     ),
     (
         r#"{"target":"127.0.0.1"}"#,
-        r#"target is "127.0.0.1", but must be loopback: write "loopback", or leave it out for --target-ip"#,
+        r#"target is "127.0.0.1", but must be loopback or localhost: write "loopback", or leave it out for --target-ip"#,
     ),
     (
         r#"{"timeoutSeconds":1.5}"#,
