@@ -61,6 +61,7 @@
 //! | a field of the ConfigMap | `src/inject/values.rs`, `src/inject/settings.rs` |
 //! | a workload kind | `src/inject/kinds.rs` |
 //! | which probes are rewritten | `src/inject/intent/decide.rs` |
+//! | which exec probes become probers | a tool: its file in `src/inject/exec/`, listed in its `mod.rs`; what the pod forbids: `src/inject/intent/converted.rs`; beside the real tools: `tests/injector/converted_exec.rs` |
 //! | the sidecar container | `src/inject/intent/sidecar.rs`; its resources: `src/inject/intent/sidecar_resources.rs`, `src/inject/intent/resource_choice.rs`; an argument: `src/inject/agent_args.rs` and `src/inject/intent/sidecar.rs` |
 //! | a warning or refusal of injection | of the pod: `src/inject/intent/checks.rs`; of a probe: `src/inject/intent/decide.rs`; of an annotation: `src/inject/options/`; of an injected pod: `src/inject/view/` |
 //! | YAML syntax and errors | `src/manifest/parser.rs`, `src/manifest/error.rs` |

@@ -9,6 +9,8 @@ pub(crate) const STATUS_PORT: &str = "status.sidecar.istio.io/port";
 pub(crate) const REWRITE: &str = "sidecar.istio.io/rewriteAppHTTPProbers";
 /// Probers in place of the pod's own handlers.
 pub(crate) const PROBERS: &str = "probelet.dev/probers";
+/// Whether exec probes are converted.
+pub(crate) const CONVERT_EXEC: &str = "probelet.dev/convert-exec";
 pub(crate) const FORWARD: &str = "probelet.dev/forward";
 pub(crate) const SIDECAR_KIND: &str = "probelet.dev/sidecar";
 pub(crate) const EXCLUDE_CONTAINERS: &str = "probelet.dev/exclude-containers";
@@ -42,12 +44,13 @@ pub(crate) const SKIP_INBOUND: &str = "config.linkerd.io/skip-inbound-ports";
 pub(crate) const DEFAULT_CONTAINER: &str = "kubectl.kubernetes.io/default-container";
 
 /// All annotations of probelet and of meshes that are read or written.
-pub(crate) const KNOWN: [&str; 30] = [
+pub(crate) const KNOWN: [&str; 31] = [
     INJECT,
     ISTIO_INJECT,
     REWRITE,
     STATUS_PORT,
     PROBERS,
+    CONVERT_EXEC,
     FORWARD,
     SIDECAR_KIND,
     EXCLUDE_CONTAINERS,

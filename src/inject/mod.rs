@@ -16,7 +16,10 @@ mod agent_args;
 pub(crate) mod annotation_names;
 mod changes;
 mod container_bounds;
+#[cfg(feature = "inject")]
+mod convertible;
 mod edits;
+mod exec;
 mod intent;
 mod kind_templates;
 mod kinds;
@@ -33,6 +36,8 @@ mod view;
 use crate::manifest::{Pointer, SourceText};
 use changes::changes;
 pub use container_bounds::ContainerBounds;
+#[cfg(feature = "inject")]
+pub(crate) use convertible::convertible_exec_probes;
 use intent::Intent;
 pub(crate) use intent::OTHER_CONTAINER;
 #[cfg(feature = "inject")]

@@ -12,6 +12,8 @@ pub struct Settings {
     /// Whether probes are rewritten (`sidecarInjectorWebhook.rewriteAppHTTPProbe`). A port that a pod names in
     /// `probelet.dev/forward` is forwarded in both cases.
     pub rewrite: bool,
+    /// Whether exec probes become probers of the agent where these have the same meaning.
+    pub convert_exec: bool,
     /// The image of the sidecar.
     pub image: Box<str>,
     /// `imagePullPolicy` of the sidecar.

@@ -6,6 +6,7 @@ use serde_json::json;
 
 mod annotation_probers;
 mod annotations;
+mod converted_exec;
 mod eligibility;
 mod external_changes;
 mod first_version;
@@ -40,6 +41,7 @@ fn settings() -> Settings {
         run_as_user: RunAsUser::DEFAULT,
         min_timeout: 0,
         startup_probe: false,
+        convert_exec: false,
         kind_templates: KindTemplates::default(),
     }
 }

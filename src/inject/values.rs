@@ -30,11 +30,12 @@ const REWRITE: &str = "rewriteAppHTTPProbe";
 pub(crate) const KIND_TEMPLATES: &str = "kindTemplates";
 
 /// The fields of `probelet`, each with its valid values.
-const FIELDS: [(&str, &str); 13] = [
+const FIELDS: [(&str, &str); 14] = [
     (
         "allowFrom",
         "at most 64 networks separated by commas, such as 10.42.0.0/24,fd00::/64",
     ),
+    ("convertExec", "true or false"),
     ("image", "a name such as registry.example/probelet:1.0"),
     ("imagePullPolicy", "Always, IfNotPresent or Never"),
     (KIND_TEMPLATES, kind_templates::EXAMPLE),
@@ -60,6 +61,8 @@ const FIELDS: [(&str, &str); 13] = [
 pub struct Values {
     /// Whether probes are rewritten.
     pub rewrite: Option<bool>,
+    /// Whether exec probes are converted.
+    pub convert_exec: Option<bool>,
     /// The agent's image.
     pub image: Option<Box<str>>,
     /// `imagePullPolicy` of the sidecar.
@@ -259,6 +262,7 @@ impl Values {
                 all.extend(networks.collect::<Option<Vec<_>>>()?);
                 return (all.len() <= limits::ALLOWED_NETWORKS).then_some(());
             }
+            "convertExec" => self.convert_exec = Some(text.parse().ok()?),
             "image" => self.image = Some(parse_word(text)?),
             "imagePullPolicy" => {
                 let is_known = ["Always", "IfNotPresent", "Never"].contains(&text);
@@ -282,6 +286,7 @@ impl Values {
     fn or(self, others: Self) -> Self {
         Self {
             rewrite: self.rewrite.or(others.rewrite),
+            convert_exec: self.convert_exec.or(others.convert_exec),
             image: self.image.or(others.image),
             pull_policy: self.pull_policy.or(others.pull_policy),
             resources: self.resources.or(others.resources),
@@ -303,6 +308,7 @@ impl Values {
         let image = concat!("localhost/probelet:", env!("CARGO_PKG_VERSION"));
         Settings {
             rewrite: self.rewrite.unwrap_or(true),
+            convert_exec: self.convert_exec.unwrap_or(false),
             image: self.image.unwrap_or_else(|| image.into()),
             pull_policy: self.pull_policy,
             resources: self.resources.unwrap_or_else(default_resources),

@@ -12,8 +12,8 @@ use super::io::{Error, Io, print_line};
 use super::settings::{KindCheck, SettingSources};
 use crate::inject::values::Values;
 use crate::inject::{
-    Effect, OTHER_CONTAINER, Report, Settings, Task, Verdict, annotation_names, possible_resources,
-    reports,
+    Effect, OTHER_CONTAINER, Report, Settings, Task, Verdict, annotation_names,
+    convertible_exec_probes, possible_resources, reports,
 };
 use crate::limits;
 use crate::manifest::Document;
@@ -116,6 +116,8 @@ struct Finding {
     /// The line that it is not injected or fails, with the reason.
     line: Option<Line>,
     warnings: Vec<String>,
+    /// The exec probes that could be converted.
+    convertible: Vec<String>,
     outdated: Outdated,
 }
 
@@ -217,13 +219,18 @@ impl Audit {
         let needs_no_injection = matches!(report.verdict, Verdict::Unchanged(_));
         // The owner of a controller, such as a Deployment, has its pod template.
         let is_owned_controller = !is_pod && owners(resource).next().is_some();
-        if needs_no_injection || is_owned_controller {
+        if is_owned_controller {
             return Ok(());
         }
         let name = full_name(&report.name, report.namespace.as_deref());
-        let warnings = report.warnings.iter();
-        let reason = reason(report);
+        let convertible = convertible_exec_probes(resource, &self.settings).into_iter();
+        let mut warnings = report.warnings.iter();
+        let mut reason = reason(report);
+        if needs_no_injection {
+            (warnings, reason) = ([].iter(), None);
+        }
         self.add_finding(Finding {
+            convertible: convertible.map(|label| format!("{name} {label}")).collect(),
             namespace: namespace.into(),
             line: reason.map(|reason| {
                 Line::Text(self.line(&report.name, report.namespace.as_deref(), &reason))
@@ -254,6 +261,7 @@ impl Audit {
                 namespace: namespace.into(),
                 line: Some(Line::Text(line)),
                 warnings: Vec::new(),
+                convertible: Vec::new(),
                 outdated: Outdated::Never,
             });
         }
@@ -276,6 +284,7 @@ impl Audit {
             namespace: rejection.namespace.into(),
             line: Some(Line::Rejection(rejected, rejection.message.into())),
             warnings: Vec::new(),
+            convertible: Vec::new(),
             outdated: match rejection.is_event {
                 true => Outdated::CompleteController(rejection.object),
                 false => Outdated::Never,
@@ -338,7 +347,7 @@ impl Audit {
 
     /// Adds a finding that has text.
     fn add_finding(&mut self, finding: Finding) -> Result<(), Error> {
-        let texts = finding.warnings.iter();
+        let texts = finding.warnings.iter().chain(&finding.convertible);
         let bytes =
             texts.map(String::len).sum::<usize>() + finding.line.as_ref().map_or(0, Line::len);
         if bytes == 0 {
@@ -372,12 +381,14 @@ impl Audit {
             }
         };
         let mut printed = HashSet::new();
+        let mut convertible = Vec::new();
         for finding in &self.findings {
             let namespace = self.namespaces.get(&finding.namespace);
             let is_selected = namespace.map(|namespace| namespace.has_label);
             if !is_selected.unwrap_or(self.namespaces.is_empty()) || is_outdated(finding) {
                 continue;
             }
+            convertible.extend(&finding.convertible);
             for warning in &finding.warnings {
                 print_line(io.stderr, warning);
             }
@@ -398,6 +409,9 @@ impl Audit {
                     .map_err(|error| Error::stdout(&error))?;
             }
         }
+        if let Some(note) = note_of_convertible(&convertible) {
+            print_line(io.stderr, note);
+        }
         io.stdout.flush().map_err(|error| Error::stdout(&error))?;
         Ok(u8::from(!is_success))
     }
@@ -408,6 +422,29 @@ fn parse_resources(text: &str) -> Option<Value> {
     let mut values = Values::default();
     values.set_from_text("resources", text).ok()?;
     values.resources
+}
+
+/// The most exec probes that the note names.
+const NAMED_CONVERTIBLE: usize = 3;
+
+/// Says how many exec probes the agent could replace, and names the first.
+fn note_of_convertible(probes: &[&String]) -> Option<String> {
+    let (named, more) = probes.split_at(probes.len().min(NAMED_CONVERTIBLE));
+    let names: Vec<&str> = named.iter().map(|name| name.as_str()).collect();
+    let names = names.join(", ");
+    let more = match more.len() {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let what = match probes.len() {
+        0 => return None,
+        1 => "1 exec probe".into(),
+        count => format!("{count} exec probes"),
+    };
+    let annotation = annotation_names::CONVERT_EXEC;
+    Some(format!(
+        "note: {what} could become probes by the sidecar, with annotation {annotation}: {names}{more}"
+    ))
 }
 
 /// kubelet does not probe a pod that has ended.

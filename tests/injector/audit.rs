@@ -21,6 +21,7 @@ pub fn tests() -> Vec<Trial> {
         a_rejection_is_attributed_by_the_resources_of_the_template_and_the_namespace,
         pods_whose_sidecar_does_not_start_are_listed,
         controllers_whose_pods_are_in_the_input_are_not_listed,
+        exec_probes_that_could_be_converted_are_noted,
     ]
 }
 
@@ -81,6 +82,68 @@ fn without_eligible_pods_there_is_no_output() {
     let pods = [injected(&folder, &owned("web-1")), service("web")];
     let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&pods));
     assert_eq!((written(&ended), &*ended.stderr), ("", ""));
+}
+
+/// A pod whose readiness probe runs this command.
+fn running(name: &str, command: &str) -> String {
+    pod(name).replace(
+        "httpGet:\n        path: /ready\n        port: 8080",
+        &format!("exec:\n        command: [{command}]"),
+    )
+}
+
+fn exec_probes_that_could_be_converted_are_noted() {
+    let folder = Folder::new();
+    let curl = |name: &str| running(name, "curl, -f, 'http://localhost:8080/'");
+    let annotated = |name: &str, value: &str| {
+        let metadata = format!("  annotations:\n    probelet.dev/convert-exec: {value}\nspec:");
+        curl(name).replacen("spec:", &metadata, 1)
+    };
+    let done = injected(
+        &folder,
+        &(pod("done")
+            + "    livenessProbe:\n      exec:\n        command: [nc, -z, localhost, '1']\n"),
+    );
+    let pods = [
+        curl("a"),
+        running("cat", "cat, /ready"),
+        annotated("off", "'false'"),
+        injected(&folder, &annotated("on", "'true'")),
+        curl("network").replacen("spec:", "spec:\n  hostNetwork: true", 1),
+        done,
+    ];
+    const NOTE: &str =
+        "could become probes by the sidecar, with annotation probelet.dev/convert-exec";
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&pods));
+    assert_eq!(written(&ended), "", "a note is no finding");
+    let expected = format!(
+        "note: 2 exec probes {NOTE}: pod/a readinessProbe of web, pod/done livenessProbe of web\n"
+    );
+    assert_eq!(ended.stderr, expected);
+    let ended = fed(
+        &folder.0,
+        &["audit", "-f", "-", "--config", "values.json"],
+        &curl("a"),
+    );
+    assert_ne!(ended.status.code(), Some(0));
+    folder.file("values.json", r#"{"probelet":{"convertExec":true}}"#);
+    let ended = fed(
+        &folder.0,
+        &["audit", "-f", "-", "--config", "values.json"],
+        &curl("a"),
+    );
+    assert_eq!(
+        ended.stdout,
+        "pod/a not injected: injection would rewrite readyz\n"
+    );
+    assert_eq!(ended.stderr, "");
+    let many: Vec<String> = ["a", "b", "c", "d", "e"].map(curl).into();
+    let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&many));
+    let expected = format!(
+        "note: 5 exec probes {NOTE}: pod/a readinessProbe of web, pod/b readinessProbe of web, pod/c readinessProbe of web and 2 \
+         more\n"
+    );
+    assert_eq!(ended.stderr, expected);
 }
 
 fn json_output_has_one_object_per_line() {

@@ -3,6 +3,7 @@
 mod admission;
 mod audit;
 mod config;
+mod converted_exec;
 mod files;
 mod generated;
 mod golden;
@@ -27,6 +28,7 @@ pub fn tests() -> Vec<Trial> {
     tests.extend(admission::tests());
     tests.extend(audit::tests());
     tests.extend(config::tests());
+    tests.extend(converted_exec::tests());
     tests.extend(files::tests());
     tests.extend(generated::tests());
     tests.extend(kubelet::tests());

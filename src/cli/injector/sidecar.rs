@@ -47,6 +47,10 @@ flags! {
                 "Run the sidecar as this user and group, or, with none, as those that the cluster assigns to the pod, such as \
                  from OpenShift's ranges; traffic rules of a proxy that exempt user 1337 then redirect the sidecar's probes \
                  as well, unless they exempt its source address";
+            option convert_exec: Option<String>, value "true|false" = Text("false"),
+                sets "convertExec" by crate::inject::annotation_names::CONVERT_EXEC,
+                "Let the sidecar probe in place of exec probes whose command it can replace: curl, nc -z, grpc_health_probe and \
+                 probelet check on loopback";
             option min_timeout_seconds: Option<String>, value "SECONDS" = Number(0),
                 sets "minTimeoutSeconds" by crate::inject::annotation_names::MIN_TIMEOUT,
                 "Raise shorter timeouts of injected probes to SECONDS, in the probe and for the agent; 0 leaves them unchanged";

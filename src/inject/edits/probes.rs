@@ -2,7 +2,7 @@
 
 use super::Editor;
 use crate::inject::intent::Destination;
-use crate::inject::view::handler::{Handler, HandlerKind};
+use crate::inject::view::handler::{COMMAND, Handler, HandlerKind};
 use crate::inject::view::probes::{Field, Original, Probe, TIMEOUT};
 use crate::inject::view::saved::{
     self, SavedField, SavedProbe, SavedTimeout, SavedValue, parse_key_text,
@@ -277,6 +277,9 @@ fn intended_field<'f>(
             ("protocol", "HTTP1".into())
         }
         (Destination::StatusPort { .. }, HandlerKind::Grpc, "mode") => ("scheme", "HTTP".into()),
+        (Destination::StatusPort { status_port, .. }, HandlerKind::Exec, COMMAND) => {
+            ("port", (*status_port).into())
+        }
         (_, _, name) => (name, field.value.clone()),
     };
     IntendedField { name, value }

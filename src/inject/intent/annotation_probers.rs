@@ -63,7 +63,7 @@ pub(super) fn replace(
             };
         }
         ProbeDecision::Refuse(_) | ProbeDecision::PointsAtAgent => return decision,
-        ProbeDecision::Unsupported(warning) => warning,
+        ProbeDecision::Unsupported(warning) | ProbeDecision::NotConverted(warning) => warning,
         ProbeDecision::DialsNoPort => "the probe has no httpGet, tcpSocket or grpc".into(),
         ProbeDecision::OfInjectedSidecar => "the container is another sidecar".into(),
         ProbeDecision::Excluded => "the probe is excluded from rewriting".into(),
@@ -115,10 +115,7 @@ fn prober(
         members.insert(TIMEOUT.into(), timeout.into());
     }
     // The check has found a handler with a port.
-    Ok((
-        first_port.unwrap_or_default(),
-        table::annotation_prober(&members),
-    ))
+    Ok((first_port.unwrap_or_default(), table::prober_of(&members)))
 }
 
 /// Writes the number of a named port, and the target that the injection of this port needs. Returns the port.

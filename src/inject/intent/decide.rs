@@ -6,6 +6,7 @@ use crate::config::parse_port;
 use crate::inject::annotation_names::{
     EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, INBOUND, SIDECAR_KIND, STATUS_PORT,
 };
+use crate::inject::exec;
 use crate::inject::options::{InboundPort, PodOptions, PortForward};
 use crate::inject::settings::{Sidecar, Target};
 use crate::inject::view::PodView;
@@ -21,6 +22,8 @@ use std::collections::HashSet;
 pub(super) enum ProbeDecision {
     /// It dials no port.
     DialsNoPort,
+    /// Its command cannot be converted. Has the warning.
+    NotConverted(Box<str>),
     /// It belongs to the sidecar of an injector, and an earlier version injected it.
     OfInjectedSidecar,
     /// The options exclude it.
@@ -42,16 +45,14 @@ pub(super) enum ProbeDecision {
     Forward(PortForward),
 }
 
-/// Decides on a probe.
+/// Decides on a probe that is no exec probe.
 pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> ProbeDecision {
     if probe.container.is_injected_sidecar() {
         return ProbeDecision::OfInjectedSidecar;
     }
-    let mut excluded = options.exclude_containers.iter();
-    let is_excluded = excluded.any(|name| **name == *probe.container.name);
     let handler = match &probe.original {
         Err(HandlerError::DialsNoPort) => return ProbeDecision::DialsNoPort,
-        _ if is_excluded => return ProbeDecision::Excluded,
+        _ if is_excluded_container(probe, options) => return ProbeDecision::Excluded,
         Err(HandlerError::Ambiguous) => {
             let advice = "write one of httpGet, tcpSocket and grpc, as a mapping";
             let reason =
@@ -111,9 +112,15 @@ pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> ProbeDecision {
     }
 }
 
+/// Whether the options exclude the container of a probe.
+pub(super) fn is_excluded_container(probe: &Probe<'_>, options: &PodOptions) -> bool {
+    let mut excluded = options.exclude_containers.iter();
+    excluded.any(|name| **name == *probe.container.name)
+}
+
 /// Whether kubelet probes a container before it starts the sidecar. It starts ordinary containers when all init containers
 /// have ended or, with `restartPolicy: Always`, have started (`pkg/kubelet/kuberuntime`: `computeInitContainerActions`).
-fn runs_before_sidecar(container: &Container<'_>, sidecar: Sidecar) -> bool {
+pub(super) fn runs_before_sidecar(container: &Container<'_>, sidecar: Sidecar) -> bool {
     container.list == SpecList::InitContainers && sidecar == Sidecar::Container
 }
 
@@ -288,7 +295,10 @@ pub(super) fn warn_of_unused_exclusions(
     }
     let names = view.probes.iter().filter_map(|probe| {
         let handler = &probe.original.as_ref().ok()?.handler;
-        let port = resolve_port(handler, &probe.container).unwrap_or_default();
+        let port = match exec::convert_probe(probe) {
+            Some(converted) => converted.ok()?.port,
+            None => resolve_port(handler, &probe.container).unwrap_or_default(),
+        };
         Some(PortNames::of(handler, port))
     });
     let names: HashSet<String> = names

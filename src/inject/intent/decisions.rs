@@ -1,6 +1,7 @@
 //! The decisions on all probes of a pod: destinations, the table of probers, and details for the report.
 
 use super::annotation_probers;
+use super::converted;
 use super::decide::{self, ProbeDecision, decide};
 use super::table::{self, ProbeTarget, ProberTable};
 use crate::inject::annotation_names::{INBOUND, ORIGINAL_ANNOTATION};
@@ -61,7 +62,8 @@ impl Decisions {
         let current = view.table();
         for probe in &view.probes {
             let annotated = annotation_probers::find(probe, options);
-            let decision = decide(probe, options);
+            let decision = converted::decide(probe, options);
+            let decision = decision.unwrap_or_else(|| decide(probe, options));
             let decision = match annotated {
                 Some(annotated) => annotation_probers::replace(annotated, probe, decision, options),
                 None => decision,
@@ -69,6 +71,10 @@ impl Decisions {
             match decision {
                 ProbeDecision::DialsNoPort => {
                     decisions.has_exec |= probe.value.contains_key("exec");
+                }
+                ProbeDecision::NotConverted(warning) => {
+                    decisions.has_exec = true;
+                    warnings.push(warning);
                 }
                 ProbeDecision::OfInjectedSidecar => {}
                 ProbeDecision::Excluded => {
@@ -98,6 +104,7 @@ impl Decisions {
                     decisions.rewrite(probe, port, prober, options.status_port);
                     if annotated.is_none()
                         && let Some(injected) = probe.injected()
+                        && injected.handler.kind != HandlerKind::Exec
                         && !view
                             .saved
                             .as_ref()
@@ -229,9 +236,13 @@ pub(super) fn warn_of_replaced_schemes(
         };
         if probe.value["httpGet"]["scheme"] == "HTTPS" && destinations.contains_key(&probe.key) {
             let what = format!("scheme HTTPS of {} is reset to HTTP", probe.label);
+            let how = match kind {
+                HandlerKind::Exec => "as the command did",
+                HandlerKind::Grpc => "by grpc",
+                HandlerKind::HttpGet | HandlerKind::TcpSocket => "by tcpSocket",
+            };
             let reason = format!(
-                "kubelet probes the sidecar in plaintext, and the sidecar probes the app by {}",
-                kind.key()
+                "kubelet probes the sidecar in plaintext, and the sidecar probes the app {how}"
             );
             warnings.push(format!("{what}: {reason}").into());
         }

@@ -4,6 +4,7 @@
 mod admission;
 mod annotation_probers;
 mod checks;
+mod converted;
 mod decide;
 mod decisions;
 pub(super) mod default_container;

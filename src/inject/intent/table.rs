@@ -74,7 +74,7 @@ fn defaulted(prober: &Value) -> Value {
         fields.retain(|_, value| !is_empty(value));
         let defaults: &[(&str, &str)] = match kind {
             HandlerKind::HttpGet => &[("path", "/"), ("scheme", "HTTP"), ("protocol", "HTTP1")],
-            HandlerKind::TcpSocket => &[],
+            HandlerKind::TcpSocket | HandlerKind::Exec => &[],
             HandlerKind::Grpc => &[("service", ""), ("mode", "Plaintext")],
         };
         for (name, default) in defaults {
@@ -179,7 +179,7 @@ pub(super) fn prober(handler: &Handler, port: u16, timeout: u64, target: ProbeTa
             member("service", Some(service));
             member("mode", text("mode"));
         }
-        HandlerKind::TcpSocket => {}
+        HandlerKind::TcpSocket | HandlerKind::Exec => {}
     }
     let action = format!("\"{}\":{{{}}}", kind.key(), members.join(","));
     let timeout = match timeout {
@@ -193,8 +193,8 @@ pub(super) fn prober(handler: &Handler, port: u16, timeout: u64, target: ProbeTa
     format!("{{{action}{timeout}{target}}}")
 }
 
-/// A prober of the annotation with these members.
-pub(super) fn annotation_prober(members: &Map<String, Value>) -> String {
+/// A prober with these members.
+pub(super) fn prober_of(members: &Map<String, Value>) -> String {
     to_json(&Value::Object(members.clone()))
 }
 

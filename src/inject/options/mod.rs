@@ -6,9 +6,9 @@ mod parse_bool;
 mod probers;
 
 use super::annotation_names::{
-    ALLOW_FROM, APP_CA, APP_ID, CLIENT_CERT, EXCLUDE_CONTAINERS, EXCLUDE_PORTS, FORWARD, IMAGE,
-    INJECT, ISTIO_INJECT, LINKERD_SKIP_PORTS, MIN_TIMEOUT, PULL_POLICY, RESOURCES, REWRITE,
-    RUN_AS_USER, SIDECAR_KIND, SOURCE_IP, STARTUP_PROBE, STATUS_PORT, TARGET_IP,
+    ALLOW_FROM, APP_CA, APP_ID, CLIENT_CERT, CONVERT_EXEC, EXCLUDE_CONTAINERS, EXCLUDE_PORTS,
+    FORWARD, IMAGE, INJECT, ISTIO_INJECT, LINKERD_SKIP_PORTS, MIN_TIMEOUT, PULL_POLICY, RESOURCES,
+    REWRITE, RUN_AS_USER, SIDECAR_KIND, SOURCE_IP, STARTUP_PROBE, STATUS_PORT, TARGET_IP,
 };
 use super::container_bounds::ContainerBounds;
 use super::report::Stop;
@@ -28,8 +28,9 @@ use serde_json::Value;
 use std::borrow::Cow;
 
 /// Annotations that set the same value as a flag or a field of the ConfigMap, with the name of that field.
-const VALUES: [(&str, &str); 11] = [
+const VALUES: [(&str, &str); 12] = [
     (ALLOW_FROM, "allowFrom"),
+    (CONVERT_EXEC, "convertExec"),
     (IMAGE, "image"),
     (LINKERD_SKIP_PORTS, "linkerdSkipPorts"),
     (PULL_POLICY, "imagePullPolicy"),
@@ -46,6 +47,8 @@ const VALUES: [(&str, &str); 11] = [
 pub(in crate::inject) struct PodOptions {
     /// Whether its probes are rewritten. Ports in `forwards` are forwarded in both cases.
     pub(in crate::inject) rewrite: bool,
+    /// Whether exec probes become probers of the agent where these have the same meaning.
+    pub(in crate::inject) convert_exec: bool,
     pub(in crate::inject) status_port: u16,
     pub(in crate::inject) image: Box<str>,
     pub(in crate::inject) pull_policy: Option<Box<str>>,
@@ -135,6 +138,7 @@ impl PodOptions {
         let agent_ports: Vec<u16> = [status_port].into_iter().chain(forward_ports).collect();
         Ok(Self {
             rewrite: read.rewrite(settings.rewrite, warnings),
+            convert_exec: values.convert_exec.unwrap_or(settings.convert_exec),
             inbound: InboundOptions::read(&read, &agent_ports, warnings)?,
             status_port,
             image: values.image.unwrap_or_else(|| settings.image.clone()),

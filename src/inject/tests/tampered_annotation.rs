@@ -31,6 +31,7 @@ fn impossible_originals_are_refused() {
         ("metadata.annotations", json!({"was": "\n  a: b"})),
         ("metadata", json!({"was": "{annotations: {}}"})),
         ("web.livenessProbe.httpGet", json!({"key": "exec"})),
+        ("web.livenessProbe.httpGet", json!({"key": "sleep"})),
         ("web.livenessProbe.httpGet", json!({"was": "{}"})),
         (
             "web.livenessProbe.httpGet.port",
@@ -40,6 +41,7 @@ fn impossible_originals_are_refused() {
             "web.livenessProbe.httpGet.port",
             json!({"was": "80", "key": "path"}),
         ),
+        ("web.livenessProbe.httpGet.port", json!({"was": "[a]"})),
         (
             "web.livenessProbe.httpGet.path",
             json!({"was": "x", "is": {"a": 1}}),

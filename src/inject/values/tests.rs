@@ -28,7 +28,7 @@ fn rewriting_is_enabled_by_default() {
 
 #[test]
 fn every_field_of_probelet_is_read() {
-    let values = r#"{"probelet": {"allowFrom": "10.42.1.0/24, fd00::1", "image": "r/p:1", "imagePullPolicy": "Always", "resources": {"limits": {}},
+    let values = r#"{"probelet": {"allowFrom": "10.42.1.0/24, fd00::1", "convertExec": true, "image": "r/p:1", "imagePullPolicy": "Always", "resources": {"limits": {}},
         "kindTemplates": "rollouts.argoproj.io=spec.template", "linkerdSkipPorts": true, "minTimeoutSeconds": 5, "runAsUser": 2000, "sidecar": "container", "sourceIp": "127.0.0.6", "startupProbe": true, "statusPort": 15021,
         "targetIp": "pod"}}"#;
     let read = Values::read(values).expect("values");
@@ -36,6 +36,7 @@ fn every_field_of_probelet_is_read() {
     let settings = read.with_defaults();
     let networks: Vec<_> = settings.allow_from.iter().map(Cidr::to_string).collect();
     assert_eq!(networks, ["10.42.1.0/24", "fd00::1/128"]);
+    assert!(settings.convert_exec);
     assert_eq!(&*settings.image, "r/p:1");
     assert_eq!(settings.pull_policy.as_deref(), Some("Always"));
     assert!(settings.linkerd_skip_ports);
@@ -90,7 +91,7 @@ fn errors_name_the_field_and_what_to_write() {
         ),
         (
             r#"{"probelet": {"rewrite": false}}"#,
-            "unknown field probelet.rewrite: write one of allowFrom, image, imagePullPolicy, kindTemplates, \
+            "unknown field probelet.rewrite: write one of allowFrom, convertExec, image, imagePullPolicy, kindTemplates, \
              linkerdSkipPorts, minTimeoutSeconds, resources, runAsUser, sidecar, sourceIp, startupProbe, statusPort, targetIp",
         ),
         (

@@ -16,7 +16,7 @@ pub(in crate::inject) fn is_agent_path(path: &str) -> bool {
 /// The field of a probe with its timeout in seconds.
 pub(in crate::inject) const TIMEOUT: &str = "timeoutSeconds";
 /// kubelet's timeout of a probe that sets none, in seconds (`pkg/apis/core/v1/defaults.go`: `SetDefaults_Probe`).
-const DEFAULT_TIMEOUT: u64 = 1;
+pub(in crate::inject) const DEFAULT_TIMEOUT: u64 = 1;
 
 /// A probe or hook of a container that kubelet probes.
 pub(in crate::inject) struct Probe<'a> {
@@ -180,6 +180,11 @@ pub(in crate::inject) struct Field {
 }
 
 impl Original {
+    /// Whether it runs a command.
+    pub(in crate::inject) fn is_exec(&self) -> bool {
+        self.handler.kind == HandlerKind::Exec
+    }
+
     fn of_owner(handler: Handler) -> Self {
         let field = |(name, value): (&String, &Value)| Field {
             name: (**name).into(),

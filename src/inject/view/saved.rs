@@ -15,7 +15,7 @@
 //! null under `httpGet` (`"null": true`).
 
 use super::collections::Collection;
-use super::handler::HandlerKind;
+use super::handler::{COMMAND, HandlerKind};
 use super::probe_kind::is_key;
 use crate::config::DEFAULT_STATUS_PORT;
 use crate::inject::annotation_names::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION, SKIP_INBOUND};
@@ -178,6 +178,12 @@ impl SavedProbe {
             .unwrap_or(HandlerKind::HttpGet)
     }
 
+    /// Whether it has the command of an `exec` handler, if it is one, and no command if it is none.
+    fn has_command_of_exec(&self) -> bool {
+        let port = self.fields.get("port").and_then(|port| port.key.as_ref());
+        (self.kind() == HandlerKind::Exec) == port.is_some()
+    }
+
     /// Whether this is the original path.
     pub(super) fn has_path(&self, path: &str) -> bool {
         let field = self
@@ -252,7 +258,11 @@ impl Saved {
                 }
             })?;
         }
-        Ok(saved)
+        let mut probes = saved.probes.iter();
+        match probes.find(|(_, saved)| !saved.has_command_of_exec()) {
+            None => Ok(saved),
+            Some((probe, _)) => Err(invalid(&format!(" (key {})", Quoted(&handler_key(probe))))),
+        }
     }
 
     /// Whether an early build wrote it.
@@ -482,6 +492,10 @@ impl Entry {
     fn field(self, name: &str) -> Option<SavedField> {
         let key = self.key.as_deref().map(parse_key_text);
         let is_possible = |value: &Value| match name {
+            "port" if key.is_some() => {
+                let command = value.as_array();
+                command.is_some_and(|words| words.iter().all(Value::is_string))
+            }
             "port" => value.is_u64() || value.is_string(),
             _ => value.is_null() || value.is_string(),
         };
@@ -491,7 +505,10 @@ impl Entry {
         };
         let is_key = matches!(
             (name, key.as_deref()),
-            (_, None) | ("path", Some("service")) | ("scheme", Some("mode"))
+            (_, None)
+                | ("path", Some("service"))
+                | ("scheme", Some("mode"))
+                | ("port", Some(COMMAND))
         );
         (is_value && is_key && self.source.is_none()).then_some(SavedField {
             value: self.was,

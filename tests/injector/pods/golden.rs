@@ -94,6 +94,7 @@ fn settings(folder: &Path) -> Settings {
                 continue;
             }
             "--allow-from" => "allowFrom",
+            "--convert-exec" => "convertExec",
             "--image" => "image",
             "--image-pull-policy" => "imagePullPolicy",
             "--linkerd-skip-ports" => "linkerdSkipPorts",
