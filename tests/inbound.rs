@@ -61,8 +61,6 @@ pub(crate) struct Fixture {
     pub(crate) ca: Authority,
     pub(crate) app: TcpListener,
     pub(crate) inbound: Reserved,
-    /// The port of the app, which no other test gets when the app has ended.
-    _target: Reserved,
     /// Has the files of the identity.
     _folder: Folder,
 }
@@ -70,8 +68,7 @@ pub(crate) struct Fixture {
 impl Fixture {
     /// `options` follow the target, such as `,alpn=h2`.
     pub(crate) fn new(options: &str, args: &[&str]) -> Fixture {
-        let reserved = reserve();
-        let app = TcpListener::bind((Ipv4Addr::LOCALHOST, reserved.port)).expect("reserved");
+        let app = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         set_socket_timeout(&app, Timeout::Recv, Some(WAIT_LIMIT)).expect("SO_RCVTIMEO");
         let (folder, ca) = (Folder::new(), Authority::new("ca of the mesh"));
         let (chain, key) = server(&ca).write(&folder, "tls");
@@ -92,7 +89,6 @@ impl Fixture {
             ca,
             app,
             inbound,
-            _target: reserved,
             _folder: folder,
         }
     }
@@ -311,22 +307,17 @@ fn eof_without_close_notify_resets_the_app() {
 }
 
 fn an_app_that_refuses_resets_the_client() {
-    let Fixture {
-        agent,
-        ca,
-        app,
-        inbound,
-        _target,
-        _folder,
-    } = Fixture::new("", &[]);
-    let target = app.local_addr().expect("bound");
-    drop(app);
-    let tcp = connect((Ipv4Addr::LOCALHOST, inbound.port).into());
-    let mut client = client(ca.client(Some(&ca.sign(WEB))), tcp);
+    let inbound = reserve();
+    // No test listens on a port below the ephemeral ones.
+    let target = "127.0.0.1:9";
+    let refusing = format!("--inbound={}={target},allow-id={WEB}", inbound.port);
+    let fixture = Fixture::new("", &[&refusing]);
+    let web = fixture.ca.client(Some(&fixture.ca.sign(WEB)));
+    let mut client = client(web, connect((Ipv4Addr::LOCALHOST, inbound.port).into()));
     let Client { conn, sock } = &mut client;
     conn.complete_io(sock).expect("the handshake");
     assert_eq!(read_to_end(sock).end, End::Reset);
-    let line = logged(&agent, "inbound port failing");
+    let line = logged(&fixture.agent, "inbound port failing");
     assert!(line.contains("reason=connection_refused"), "{line}");
     assert!(line.contains(&format!("target={target}")), "{line}");
 }
