@@ -230,17 +230,13 @@ pub const INBOUND_CONNECTIONS_MAX: usize = 1024;
 pub const INBOUND_HANDSHAKES: usize = 32;
 
 /// Time that a client of an inbound port has for a message of its handshake before the handshake may be evicted for a new one
-/// of another address that has no more: a round trip in a cluster, and a signature. At 32 handshakes this accepts 1,600
+/// of another address with as many: a round trip in a cluster, and a signature. At 32 handshakes this accepts 1,600
 /// connections a second of clients that send nothing.
 pub const INBOUND_HANDSHAKE_STEP: Duration = Duration::from_millis(20);
 
 /// The same for a new one of its own address: a proxy that has lost its connections opens all of them at once, and answers
 /// one after the other. Each handshake of the address that is done starts this time anew for its others.
 pub const INBOUND_SLOW_HANDSHAKE: Duration = Duration::from_secs(2);
-
-/// Time that a handshake waits for the agent before it may be evicted for a new one of an address with fewer: a small board
-/// needs 10 ms for a signature, and some wait for a permit of [`INBOUND_LONG_HANDSHAKES_BYTES`].
-pub const INBOUND_HANDSHAKE_TURN: Duration = Duration::from_millis(500);
 
 /// Connections of all inbound ports that are accepted and wait until they are admitted for their handshake. So a burst of 96
 /// connections of one address is served. Each has up to 32 KiB in the kernel. If there are as many, those of a network that

@@ -73,14 +73,6 @@ impl Connection {
         is_waiting && !self.is_stale(now)
     }
 
-    /// Whether it has a handshake that waits for us.
-    fn is_turn_awaited(&self) -> bool {
-        #[cfg(feature = "tls")]
-        return matches!(self.phase, Phase::AwaitingTurn { .. });
-        #[cfg(not(feature = "tls"))]
-        false
-    }
-
     /// Whether it has a handshake whose client we wait for, and have answered.
     fn is_answered(&self) -> Option<bool> {
         match self.phase {
@@ -152,8 +144,8 @@ impl Handshakes {
         handshakes
     }
 
-    /// Whether a handshake is not evicted on this ground: it waits for us, or its client has had little time, or it is in the
-    /// smaller group and another address has as many. `is_other` is whether the new connection is of another address.
+    /// Whether a handshake is not evicted on this ground: its client has had little time, or it is in the smaller group and
+    /// another address has as many. `is_other` is whether the new connection is of another address.
     fn protect(
         &self,
         connection: &Connection,
@@ -163,14 +155,13 @@ impl Handshakes {
     ) -> bool {
         let waits_less_than = |time| connection.idle_time(now) < time;
         match connection.is_answered() {
-            None => connection.is_turn_awaited() && waits_less_than(limits::INBOUND_HANDSHAKE_TURN),
             // A burst of one address: its client is busy with the others.
             Some(_) if !is_other => waits_less_than(limits::INBOUND_SLOW_HANDSHAKE),
-            Some(is_answered) => {
+            Some(is_answered) if ground == Ground::EqualShare => {
                 let is_in_larger = is_answered == (self.answered >= self.silent);
-                let is_in_smaller = ground == Ground::EqualShare && !is_in_larger;
-                is_in_smaller || waits_less_than(limits::INBOUND_HANDSHAKE_STEP)
+                !is_in_larger || waits_less_than(limits::INBOUND_HANDSHAKE_STEP)
             }
+            Some(_) | None => false,
         }
     }
 }
