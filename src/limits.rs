@@ -235,7 +235,7 @@ pub const INBOUND_HANDSHAKES: usize = 32;
 pub const INBOUND_HANDSHAKE_STEP: Duration = Duration::from_millis(20);
 
 /// The same for a new one of its own address: a proxy that has lost its connections opens all of them at once, and answers
-/// one after the other. Each handshake of the address that is done starts this time anew for its others.
+/// one after the other. Each handshake of the address that is done restarts this time for its others.
 pub const INBOUND_SLOW_HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// Connections of all inbound ports that are accepted and wait until they are admitted for their handshake. So a burst of 96
