@@ -33,6 +33,7 @@ pub fn tests() -> Vec<Trial> {
         a_probe_that_does_not_end_is_reset_after_the_drain_time,
         a_forward_that_does_not_end_is_reset_after_the_drain_time,
         it_keeps_serving_for_the_shutdown_delay,
+        an_app_on_one_address_of_localhost_is_waited_for,
         it_stops_before_the_shutdown_delay_when_the_app_has_stopped,
         a_connection_through_it_prolongs_the_shutdown_delay,
         idle_connections_to_the_status_port_do_not_prolong_the_shutdown_delay,
@@ -134,7 +135,19 @@ fn a_forward_that_does_not_end_is_reset_after_the_drain_time() {
 
 fn it_keeps_serving_for_the_shutdown_delay() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
-    let mut agent = fixture(&app, &["--shutdown-delay", "2"]);
+    serves_for_its_delay(fixture(&app, &["--shutdown-delay", "2"]));
+}
+
+/// ::1 refuses connections, which is not the end of the app.
+fn an_app_on_one_address_of_localhost_is_waited_for() {
+    let app = SwitchableApp::start(ReplyMode::Status(200));
+    let port = app.addr().port();
+    let members = format!(r#""httpGet":{{"port":{port}}},"target":"localhost""#);
+    let table = Table::new().prober(LIVEZ, &members);
+    serves_for_its_delay(agent_with(&table, &["--shutdown-delay", "2"]));
+}
+
+fn serves_for_its_delay(mut agent: Agent) {
     let delay = Duration::from_secs(2);
     let started = Instant::now();
     agent.signal(Signal::TERM);

@@ -10,7 +10,7 @@ use smol::future::or;
 use super::connection::{Connection, HeadBytes};
 use crate::config::{Action, Prober};
 use crate::limits;
-use crate::probe::{CallOptions, GrpcProbe, HttpProbe, Outcome, RequestOrigin};
+use crate::probe::{CallOptions, Failure, GrpcProbe, HttpProbe, Outcome, RequestOrigin};
 
 /// Polls `probing` from a function of this module, which is never inlined.
 pub async fn poll_probing<F: Future>(mut probing: Pin<&mut F>) -> F::Output {
@@ -77,9 +77,11 @@ impl Connection<'_> {
             status_port: agent.config.status.port,
         };
         let mut index = 0;
+        let mut second_target = None;
         loop {
             let handler = &prober.handlers[index];
             let app = handler.target(agent.config.target);
+            let app = second_target.take().unwrap_or(app);
             let outcome = match &handler.action {
                 Action::Http(get) => {
                     let probe = HttpProbe {
@@ -106,6 +108,18 @@ impl Connection<'_> {
                     };
                     agent.dialler.probe_grpc(&probe, memory).await
                 }
+            };
+            let outcome = match (outcome, handler.second_target()) {
+                (Outcome::Failed(Failure::ConnectionRefused), Some(second)) if app != second => {
+                    second_target = Some(second);
+                    continue;
+                }
+                // Without IPv6 in the pod: the first failure is the better reason.
+                (
+                    Outcome::Failed(Failure::AddressNotAvailable | Failure::IoError),
+                    Some(second),
+                ) if app == second => Outcome::Failed(Failure::ConnectionRefused),
+                (outcome, _) => outcome,
             };
             if !outcome.is_healthy() || index + 1 == prober.handlers.len() {
                 return Finished {

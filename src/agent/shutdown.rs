@@ -53,7 +53,7 @@ impl Agent {
         let probed = config.probers.iter();
         let probed = probed
             .flat_map(|prober| &prober.handlers)
-            .map(|handler| handler.target(config.target));
+            .flat_map(|handler| handler.targets(config.target));
         let forwarded = config.forwards.iter().map(|forward| forward.target);
         let inbound = config.inbounds.iter().map(|inbound| inbound.target);
         let mut addresses = Vec::new();

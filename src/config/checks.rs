@@ -110,10 +110,16 @@ impl Config {
         if handler.loopback.is_some() {
             self.set_loopback_address(handler);
         }
-        let to = handler.target(self.target);
-        let is_reached = |listener: Listen| listener.is_reached_by(to, &[self.target]);
-        let is_own = self.listeners().any(is_reached);
+        let handler = &*handler;
+        let mut listeners = self.listeners();
+        let is_own = listeners.any(|listener| self.reaches(handler, listener));
         is_own.then(|| self.own_port(handler))
+    }
+
+    /// Whether the handler probes this listener of probelet.
+    pub(super) fn reaches(&self, handler: &ProbeHandler, listener: Listen) -> bool {
+        let mut targets = handler.targets(self.target);
+        targets.any(|to| listener.is_reached_by(to, &[self.target]))
     }
 
     /// `--max-probers` must suffice for the table.

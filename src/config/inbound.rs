@@ -317,16 +317,16 @@ impl Config {
         let mut targets = self.inbounds.iter().map(|inbound| inbound.target);
         if let Some(app) = targets.find(is_app) {
             handler.loopback = Some(app.ip());
+            handler.tries_ip6 = false;
         }
     }
 
     /// The error of a handler whose port is one of probelet.
     #[inline(never)]
     pub(super) fn own_port(&self, handler: &ProbeHandler) -> Problem {
-        let (field, to) = (handler.action.port_field(), handler.target(self.target));
-        let port = to.port();
+        let (field, port) = (handler.action.port_field(), handler.action.port());
         let mut inbounds = self.inbounds.iter();
-        let inbound = inbounds.find(|inbound| inbound.listen.is_reached_by(to, &[self.target]));
+        let inbound = inbounds.find(|inbound| self.reaches(handler, inbound.listen));
         match inbound.map(|inbound| inbound.target) {
             Some(app) if app.ip().is_loopback() => {
                 let app = app.port();

@@ -69,8 +69,6 @@ impl Listen {
     /// loopback are those of other hosts.
     pub fn is_reached_by(self, to: SocketAddr, own: &[IpAddr]) -> bool {
         let is_local = to.ip().is_loopback() || own.contains(&to.ip());
-        // That of `"target": "localhost"`, which may be any.
-        let is_any = to.ip().is_unspecified();
-        self.port == to.port() && (is_any || is_local && self.accepts(to.ip()))
+        self.port == to.port() && is_local && self.accepts(to.ip())
     }
 }

@@ -24,7 +24,7 @@ mod settings_error;
 mod tls;
 mod unknown_member;
 
-use core::net::{IpAddr, SocketAddr};
+use core::net::{IpAddr, Ipv6Addr, SocketAddr};
 use core::time::Duration;
 
 use crate::telemetry::LogSettings;
@@ -124,8 +124,10 @@ pub struct Prober {
 /// One probe of the app.
 #[derive(Debug)]
 pub struct ProbeHandler {
-    /// `"target": "loopback"`: the address to probe instead of the app's.
+    /// `"target"`: the loopback address to probe instead of the app's.
     pub loopback: Option<IpAddr>,
+    /// `"target": "localhost"`: whether ::1 is probed as well, if `loopback` refuses the connection.
+    pub tries_ip6: bool,
     /// The kind of probe.
     pub action: Action,
 }
@@ -155,6 +157,19 @@ impl ProbeHandler {
     /// The address and port to probe. `app` is the app's address.
     pub fn target(&self, app: IpAddr) -> SocketAddr {
         SocketAddr::new(self.loopback.unwrap_or(app), self.action.port())
+    }
+
+    /// The address and port to probe if [`target`](Self::target) refuses the connection.
+    pub fn second_target(&self) -> Option<SocketAddr> {
+        let ip6 = SocketAddr::new(Ipv6Addr::LOCALHOST.into(), self.action.port());
+        self.tries_ip6.then_some(ip6)
+    }
+
+    /// All addresses and ports to probe.
+    pub fn targets(&self, app: IpAddr) -> impl Iterator<Item = SocketAddr> + use<> {
+        [Some(self.target(app)), self.second_target()]
+            .into_iter()
+            .flatten()
     }
 }
 

@@ -7,7 +7,7 @@ use super::own_members::{read_expect, read_redirects};
 use super::prober_input::Input;
 use super::{Action, Expect, Header, HttpGet, ProbeHandler, Problem, Protocol, Rule, Scheme};
 use crate::wire::url;
-use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use core::net::{IpAddr, Ipv4Addr};
 use std::borrow::Cow;
 
 members! {
@@ -28,6 +28,7 @@ members! {
 pub(super) struct HandlerFields {
     action: Option<Action>,
     loopback: Option<IpAddr>,
+    tries_ip6: bool,
     follows_redirects: Option<bool>,
     expect: Option<Box<Expect>>,
 }
@@ -41,13 +42,9 @@ impl HandlerFields {
             ProberMember::TcpSocket => tcp_socket(input),
             ProberMember::Grpc => grpc(input),
             ProberMember::Target => {
-                // `dial` tries 127.0.0.1 and then ::1 in place of the unspecified address.
-                self.loopback = Some(
-                    match input.one_of(field, Rule::Target, &["loopback", "localhost"]) {
-                        0 => Ipv4Addr::LOCALHOST.into(),
-                        _ => Ipv6Addr::UNSPECIFIED.into(),
-                    },
-                );
+                let target = input.one_of(field, Rule::Target, &["loopback", "localhost"]);
+                self.loopback = Some(IpAddr::V4(Ipv4Addr::LOCALHOST));
+                self.tries_ip6 = target == 1;
                 return;
             }
             ProberMember::Redirects => {
@@ -103,6 +100,7 @@ impl HandlerFields {
         }
         Some(ProbeHandler {
             loopback: self.loopback,
+            tries_ip6: self.tries_ip6,
             action,
         })
     }

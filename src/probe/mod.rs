@@ -23,12 +23,12 @@ pub use tls_files::{TlsSettingError, load_tls};
 pub use crate::wire::upstream::Method;
 
 use core::future::Future;
-use core::net::{IpAddr, Ipv4Addr, SocketAddr};
+use core::net::{IpAddr, SocketAddr};
 use core::pin::Pin;
 use std::rc::Rc;
 use std::time::Instant;
 
-use rustix::io::{self, Errno};
+use rustix::io;
 
 use crate::config::Listen;
 use crate::limits;
@@ -66,15 +66,6 @@ pub trait Connector {
 impl Dialler {
     /// Starts a connection to the app. Retries while the process is out of file descriptors or socket memory.
     async fn dial(&self, app: SocketAddr) -> io::Result<Socket> {
-        // `"target": "localhost"`. Linux connects to ::1 in place of the unspecified address.
-        if app.ip().is_unspecified() {
-            let ip4 = SocketAddr::new(Ipv4Addr::LOCALHOST.into(), app.port());
-            let socket = Socket::start_connect(&self.reactor, ip4, None)?;
-            match socket.wait_connected().await {
-                Err(Errno::CONNREFUSED) => {}
-                result => return result.map(|()| socket),
-            }
-        }
         let source = self.source.filter(|_| app.ip() == self.target);
         self.notify(|| Event::Connecting(app));
         if let Some(socket) = self.connector.as_ref().and_then(|own| own.connect()) {
