@@ -2,9 +2,9 @@
 
 use super::decide::{ProbeDecision, is_excluded_container, runs_before_sidecar};
 use super::table;
-use crate::inject::annotation_names::{APP_CA, CLIENT_CERT};
+use crate::inject::annotation_names::{APP_CA, CLIENT_CERT, IDENTITY_CSI, IDENTITY_SECRET};
 use crate::inject::exec;
-use crate::inject::options::PodOptions;
+use crate::inject::options::{IdentityVolume, PodOptions};
 use crate::inject::view::probes::{DEFAULT_TIMEOUT, Probe, TIMEOUT};
 
 /// Decides on an exec probe; `None` for another one.
@@ -62,12 +62,22 @@ fn obstacle(
     if is_agent_port || options.inbound.listener_at(port).is_some() {
         return Some(format!("probes port {port}, on which the sidecar listens"));
     }
-    let mut settings = [
-        (APP_CA, &options.app_ca),
-        (CLIENT_CERT, &options.client_cert),
-    ]
-    .into_iter();
-    let (annotation, _) = settings.find(|(_, value)| converted.is_tls() && value.is_some())?;
+    // The identity is also the CA and the client certificate of the agent's probes (`config/tls.rs`).
+    let identity = options.inbound.identity.as_ref();
+    let settings = [
+        (APP_CA, options.app_ca.is_some()),
+        (CLIENT_CERT, options.client_cert.is_some()),
+        (
+            IDENTITY_SECRET,
+            matches!(identity, Some(IdentityVolume::Secret(_))),
+        ),
+        (
+            IDENTITY_CSI,
+            matches!(identity, Some(IdentityVolume::Csi(_))),
+        ),
+    ];
+    let mut settings = settings.into_iter();
+    let (annotation, _) = settings.find(|(_, is_set)| converted.is_tls() && *is_set)?;
     Some(format!(
         "probes over TLS, where the sidecar uses annotation {annotation}"
     ))

@@ -146,6 +146,11 @@ fn what_the_agent_of_the_pod_would_do_otherwise_is_not_converted() {
     for (annotation, value) in [
         ("probelet.dev/app-ca-secret", "ca"),
         ("probelet.dev/client-cert-secret", "client"),
+        ("probelet.dev/identity-secret", "web-id"),
+        (
+            "probelet.dev/identity-csi",
+            r#"{"driver":"spiffe.csi.cert-manager.io"}"#,
+        ),
     ] {
         let mut document = running(&tls);
         document["metadata"]["annotations"][annotation] = value.into();
@@ -156,6 +161,19 @@ fn what_the_agent_of_the_pod_would_do_otherwise_is_not_converted() {
         assert_eq!(not_converted(&document), [expected]);
     }
     assert_eq!(effect_of(&running(&tls)), "injected: livez");
+    // The identity of a listener is the sidecar's client certificate, too.
+    let mut document = running(&["grpc_health_probe", "-addr=:9444", "-tls", "-tls-no-verify"]);
+    for (name, value) in [
+        ("inbound", "8443=8001"),
+        ("allow-id", "any"),
+        ("identity-secret", "web-id"),
+    ] {
+        document["metadata"]["annotations"][format!("probelet.dev/{name}")] = value.into();
+    }
+    assert_eq!(effect_of(&document), "injected: inbound: 8443");
+    assert!(warnings(&document).iter().any(|warning| {
+        warning.contains("where the sidecar uses annotation probelet.dev/identity-secret")
+    }));
     let mut document = curl();
     document["spec"]["initContainers"] = json!([{
         "name": "db", "restartPolicy": "Always", "startupProbe": {"exec": {"command": ["nc", "-z", "localhost", "5432"]}},
