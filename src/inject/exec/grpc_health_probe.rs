@@ -4,14 +4,15 @@ use super::conversion::{Conversion, Reason, quoted, whole_seconds};
 use super::target::{LoopbackHost, parse_port};
 use serde_json::{Map, json};
 
-/// The tool's timeout of a call, in seconds, if no flag sets one.
-const RPC_TIMEOUT: u64 = 1;
+/// The tool's timeout of the connection, and its timeout of the call after that, in seconds, if no flag sets one. The first
+/// includes the TLS handshake and the app's SETTINGS (`main.go`: `grpc.WithBlock`).
+const DEFAULT_TIMEOUT: u64 = 1;
 
 pub(super) fn convert(args: &[&str]) -> Result<Conversion, Reason> {
     let mut addr = None;
     let mut service = "";
     let (mut tls, mut verifies) = (false, true);
-    let mut timeout = RPC_TIMEOUT;
+    let (mut connect_timeout, mut rpc_timeout) = (DEFAULT_TIMEOUT, DEFAULT_TIMEOUT);
     let mut args = args.iter().copied();
     while let Some(arg) = args.next() {
         let flag = arg.strip_prefix("--").or(arg.strip_prefix('-'));
@@ -43,9 +44,8 @@ pub(super) fn convert(args: &[&str]) -> Result<Conversion, Reason> {
         match name {
             "addr" => addr = Some(value),
             "service" => service = value,
-            "rpc-timeout" => timeout = whole_seconds(&format!("-{name}"), value, "s")?,
-            // Connecting to loopback takes no time, and the agent's timeout includes it.
-            _ => drop(whole_seconds(&format!("-{name}"), value, "s")?),
+            "rpc-timeout" => rpc_timeout = whole_seconds(&format!("-{name}"), value, "s")?,
+            _ => connect_timeout = whole_seconds(&format!("-{name}"), value, "s")?,
         }
     }
     if tls && verifies {
@@ -71,6 +71,7 @@ pub(super) fn convert(args: &[&str]) -> Result<Conversion, Reason> {
     Ok(Conversion {
         port,
         members,
-        timeout: Some(timeout),
+        // The agent has one timeout for both. Their sum fails no app that the tool passes.
+        timeout: Some(connect_timeout + rpc_timeout),
     })
 }

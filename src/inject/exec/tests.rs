@@ -197,9 +197,7 @@ fn nc_grpc_health_probe_and_check_are_converted() {
     let tcp = |target: &str| json!({"tcpSocket": {"port": 5432}, "target": target});
     let tcp_for = |seconds: u64| json!({"tcpSocket": {"port": 5432}, "target": "loopback", "timeout": seconds});
     let grpc = |service: &str, target: &str, seconds: u64| json!({"grpc": {"port": 50051, "service": service}, "target": target, "timeout": seconds});
-    let grpc_tls = json!({
-        "grpc": {"port": 50051, "service": "", "mode": "TLS"}, "target": "localhost", "timeout": 1,
-    });
+    let grpc_tls = |seconds: u64| json!({"grpc": {"port": 50051, "service": "", "mode": "TLS"}, "target": "localhost", "timeout": seconds});
     for (command, expected) in [
         ("nc -z 127.0.0.1 5432", tcp("loopback")),
         ("nc -zv localhost 5432", tcp("localhost")),
@@ -210,34 +208,34 @@ fn nc_grpc_health_probe_and_check_are_converted() {
         ("nc 127.0.0.1 5432 -z", tcp("loopback")),
         ("nc -z -w2 127.0.0.1 5432", tcp_for(2)),
         ("nc -zw 2 127.0.0.1 5432", tcp_for(2)),
-        ("grpc_health_probe -addr=:50051", grpc("", "loopback", 1)),
+        ("grpc_health_probe -addr=:50051", grpc("", "loopback", 2)),
         (
             "grpc_health_probe -addr localhost:50051",
-            grpc("", "localhost", 1),
+            grpc("", "localhost", 2),
         ),
         (
             "grpc_health_probe -v -addr=:50051 -service=",
-            grpc("", "loopback", 1),
+            grpc("", "loopback", 2),
         ),
         (
             "/bin/grpc-health-probe --addr 127.0.0.1:50051 -service a.B -rpc-timeout 3s",
-            grpc("a.B", "loopback", 3),
+            grpc("a.B", "loopback", 4),
         ),
         (
             "grpc_health_probe --addr=:50051 --connect-timeout=5s --rpc-timeout=5s",
-            grpc("", "loopback", 5),
+            grpc("", "loopback", 10),
         ),
         (
             "grpc_health_probe -addr=:50051 -tls=false",
-            grpc("", "loopback", 1),
+            grpc("", "loopback", 2),
         ),
         (
             "grpc_health_probe -addr=localhost:50051 -tls -tls-no-verify",
-            grpc_tls.clone(),
+            grpc_tls(2),
         ),
         (
             "probelet grpc-health-probe -addr=:50051",
-            grpc("", "loopback", 1),
+            grpc("", "loopback", 2),
         ),
         (
             "probelet check grpc://localhost:50051/a.B",
@@ -247,7 +245,7 @@ fn nc_grpc_health_probe_and_check_are_converted() {
             "/tools/probelet check --timeout 2 grpc://127.0.0.1:50051",
             grpc("", "loopback", 2),
         ),
-        ("probelet check grpcs://localhost:50051", grpc_tls),
+        ("probelet check grpcs://localhost:50051", grpc_tls(1)),
         (
             "probelet check --timeout=2s --quiet tcp://127.0.0.1:5432",
             tcp_for(2),

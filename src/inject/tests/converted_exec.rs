@@ -69,8 +69,21 @@ fn the_shorter_timeout_applies() {
         ("curl -f -m 5 127.0.0.1", Value::Null, 0, 1),
         ("curl -f -m 5 127.0.0.1", Value::Null, 4, 4),
         ("curl -f 127.0.0.1", Value::Null, 0, 1),
-        ("grpc_health_probe -addr=:9000", json!(3), 0, 1),
-        ("grpc_health_probe -addr=:9000", json!(1), 5, 1),
+        // The timeout of the connection and that of the call, 1 s each.
+        ("grpc_health_probe -addr=:9000", json!(3), 0, 2),
+        ("grpc_health_probe -addr=:9000", json!(1), 0, 1),
+        (
+            "grpc_health_probe -addr=:9000 -connect-timeout=9s",
+            json!(20),
+            0,
+            10,
+        ),
+        (
+            "grpc_health_probe -addr=:9000 -rpc-timeout=4s",
+            json!(20),
+            0,
+            5,
+        ),
     ] {
         let mut document = running(&command.split(' ').collect::<Vec<_>>());
         document["spec"]["containers"][0]["livenessProbe"]["timeoutSeconds"] = own;
