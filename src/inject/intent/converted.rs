@@ -37,7 +37,8 @@ fn rewrite(probe: &Probe<'_>, converted: exec::Conversion, options: &PodOptions)
         0 => DEFAULT_TIMEOUT,
         seconds => seconds,
     };
-    let timeout = converted.timeout.map_or(timeout, |own| own.min(timeout));
+    let own = converted.timeout.map(|own| own.max(options.min_timeout));
+    let timeout = own.map_or(timeout, |own| own.min(timeout));
     let mut members = converted.members;
     members.insert(TIMEOUT.into(), timeout.into());
     ProbeDecision::Rewrite {

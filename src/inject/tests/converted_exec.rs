@@ -97,6 +97,24 @@ fn the_shorter_timeout_applies() {
 }
 
 #[test]
+fn the_min_timeout_raises_the_timeout_of_the_command() {
+    for (command, own, min, expected) in [
+        ("grpc_health_probe -addr=:9000", 1, 5, 5),
+        ("probelet check tcp://localhost:9000", 10, 5, 5),
+        ("curl -f -m 2 127.0.0.1", 10, 5, 5),
+        ("curl -f -m 7 127.0.0.1", 10, 5, 7),
+        ("curl -f -m 7 127.0.0.1", 1, 5, 5),
+    ] {
+        let mut document = running(&command.split(' ').collect::<Vec<_>>());
+        document["spec"]["containers"][0]["livenessProbe"]["timeoutSeconds"] = own.into();
+        document["metadata"]["annotations"]["probelet.dev/min-timeout-seconds"] =
+            min.to_string().into();
+        let after = injected(&document);
+        assert_eq!(livez(&after)["timeoutSeconds"], expected, "{command}");
+    }
+}
+
+#[test]
 fn the_setting_is_for_all_pods_and_the_annotation_takes_precedence() {
     let on = Settings {
         convert_exec: true,
