@@ -38,8 +38,8 @@ use changes::changes;
 pub use container_bounds::ContainerBounds;
 #[cfg(feature = "inject")]
 pub(crate) use convertible::convertible_exec_probes;
-use intent::Intent;
 pub(crate) use intent::OTHER_CONTAINER;
+use intent::{Intent, ONLY_EXEC};
 #[cfg(feature = "inject")]
 pub(crate) use intent::{pod_sums, possible_resources};
 pub use kind_templates::KindTemplates;
@@ -56,6 +56,7 @@ pub use version::KubernetesVersion;
 use view::PodView;
 #[cfg(feature = "inject")]
 pub(crate) use view::containers::SIDECAR_NAME;
+use view::probes::Probe;
 
 /// Runs a task on each resource of a document: on each item of a List, else on the document. `audit` runs
 /// [`Task::Inject`]: [`Effect::Injected`] is a resource that is eligible and not injected.
@@ -199,11 +200,19 @@ fn inject(
     let intent = PodOptions::read(&view.pod["metadata"], settings, warnings)
         .and_then(|options| Intent::new(view, runs_to_completion, &options, warnings));
     let is_injected = view.saved.is_some();
-    if let (Err(Stop::Skip(_)), true) = (&intent, is_injected) {
-        warnings.push(match check_restorable(view) {
-            Ok(()) => "the pod is still injected: run probelet-inject --uninject on its manifest to restore it".into(),
-            Err(reason) => format!("the pod is still injected, and cannot be restored: {reason}").into(),
-        });
+    if let (Err(Stop::Skip(reason)), true) = (&intent, is_injected) {
+        match check_restorable(view) {
+            // The sidecar has probed in place of commands only, and those are no longer converted.
+            Ok(()) if **reason == *ONLY_EXEC && view.probes.iter().any(Probe::is_injected) => {
+                return Ok(uninject(view)?);
+            }
+            Ok(()) => warnings.push(
+                "the pod is still injected: run probelet-inject --uninject on its manifest to restore it".into(),
+            ),
+            Err(reason) => warnings.push(
+                format!("the pod is still injected, and cannot be restored: {reason}").into(),
+            ),
+        }
     }
     let intent = intent?;
     size::check_annotations(view.pod)?;

@@ -13,6 +13,9 @@ use crate::inject::view::probes::Probe;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Why a pod is skipped whose probes all stay exec probes.
+pub(in crate::inject) const ONLY_EXEC: &str = "only exec probes";
+
 /// The intended destination of a probe.
 pub(in crate::inject) enum Destination {
     /// A path of the status port.
@@ -70,7 +73,8 @@ impl Decisions {
             };
             match decision {
                 ProbeDecision::DialsNoPort => {
-                    decisions.has_exec |= probe.value.contains_key("exec");
+                    // A converted command is an httpGet in the pod.
+                    decisions.has_exec |= probe.value.contains_key("exec") || is_exec(probe);
                 }
                 ProbeDecision::NotConverted(warning) => {
                     decisions.has_exec = true;
@@ -180,7 +184,7 @@ impl Decisions {
         } else if self.has_excluded {
             "all its probes are excluded by annotation"
         } else if self.has_exec {
-            "only exec probes"
+            ONLY_EXEC
         } else {
             "no probes"
         };
@@ -209,6 +213,11 @@ impl Decisions {
         }
         parts.join("; ").into()
     }
+}
+
+fn is_exec(probe: &Probe<'_>) -> bool {
+    let original = probe.original.as_ref();
+    original.is_ok_and(|original| original.is_exec())
 }
 
 /// Warns of a probe that stays, and that kubelet sends to the agent's mutual TLS.

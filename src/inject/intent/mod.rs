@@ -33,8 +33,8 @@ use checks::{
     check_completion, check_container_names, check_eligible, check_local_ports, check_ports_free,
     check_table_size, check_types, check_volumes_free, has_unnamed_container,
 };
-pub(super) use decisions::Destination;
 use decisions::{Decisions, warn_of_replaced_schemes};
+pub(super) use decisions::{Destination, ONLY_EXEC};
 pub(super) use meshes::check_rewritten_by_mesh;
 #[cfg(feature = "inject")]
 pub(crate) use pod_resources::pod_sums;

@@ -144,6 +144,37 @@ fn a_pod_that_opts_out_later_gets_its_command_back() {
 }
 
 #[test]
+fn a_pod_without_another_probe_is_restored_if_it_opts_out_later() {
+    let document = curl();
+    for value in [Some("false"), None] {
+        let mut before = document.clone();
+        let mut after = injected(&document);
+        for pod in [&mut before, &mut after] {
+            let annotations = pod["metadata"]["annotations"].as_object_mut();
+            let annotations = annotations.expect("annotations");
+            match value {
+                Some(value) => drop(annotations.insert(CONVERT.into(), value.into())),
+                None => drop(annotations.remove(CONVERT)),
+            }
+        }
+        assert_eq!(effect_of(&after), "uninjected");
+        assert_eq!(warnings(&after), Vec::<String>::new());
+        let restored = injected(&after);
+        assert_eq!(restored["spec"], before["spec"]);
+        assert_eq!(not_converted(&restored), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn an_injected_command_that_is_no_longer_converted_is_restored() {
+    let mut after = injected(&curl());
+    after["spec"]["containers"][0]["env"] =
+        json!([{"name": "http_proxy", "value": "http://proxy"}]);
+    assert_eq!(effect_of(&after), "uninjected");
+    assert_eq!(warnings(&after).len(), 1);
+}
+
+#[test]
 fn the_reason_is_a_warning() {
     for (command, reason) in [
         (
