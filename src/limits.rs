@@ -239,8 +239,8 @@ pub const INBOUND_HANDSHAKE_STEP: Duration = Duration::from_millis(20);
 pub const INBOUND_SLOW_HANDSHAKE: Duration = Duration::from_secs(2);
 
 /// Connections of all inbound ports that are accepted and wait until they are admitted for their handshake. So a burst of 96
-/// connections of one address is served. Each has up to 32 KiB in the kernel. If there are as many, those of a network that
-/// has more than half of them are reset, or else a port leaves the next ones in the kernel's queue.
+/// connections of one address is served. Each has up to 32 KiB in the kernel. If there are as many and a network has more
+/// than half of them, its address with most loses one, or else a port leaves the next ones in the kernel's queue.
 pub const INBOUND_WAITING: usize = 64;
 
 /// Time for the handshake of an inbound connection.

@@ -22,7 +22,7 @@ use crate::support::ss::socket_info;
 use crate::support::trials::trials;
 use crate::support::{Need, TLS, WAIT_LIMIT};
 
-const WEB: &str = "spiffe://td/ns/shop/sa/web";
+pub(crate) const WEB: &str = "spiffe://td/ns/shop/sa/web";
 const OTHER: &str = "spiffe://td/ns/shop/sa/other";
 
 /// The tests.
@@ -170,7 +170,7 @@ fn server(ca: &Authority) -> Identity {
     })
 }
 
-fn client(config: Arc<ClientConfig>, tcp: TcpStream) -> Client {
+pub(crate) fn client(config: Arc<ClientConfig>, tcp: TcpStream) -> Client {
     let name = ServerName::try_from("server.test").expect("a name");
     StreamOwned::new(
         ClientConnection::new(config, name).expect("a connection"),

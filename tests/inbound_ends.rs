@@ -1,18 +1,19 @@
 //! Which inbound connections are evicted, and how those that are open end when the agent stops.
 
 use std::io::{Read, Write};
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use libtest_mimic::Trial;
 use rustix::process::Signal;
 
-use crate::inbound::Fixture;
-use crate::support::TLS;
+use crate::inbound::{self, Fixture, WEB};
 use crate::support::http::End;
+use crate::support::netns::Netns;
 use crate::support::observe::logged;
 use crate::support::ports::reserve;
 use crate::support::raw::{connect_from, connect_until_refused, read_to_end};
 use crate::support::trials::trials;
+use crate::support::{Need, TLS, WAIT_LIMIT};
 
 use probelet::limits::APP_POLL_INTERVAL;
 
@@ -21,14 +22,24 @@ pub fn tests() -> Vec<Trial> {
     if !TLS {
         return Vec::new();
     }
-    trials!["inbound_ends":
+    let mut tests = trials!["inbound_ends":
         quiet_connections_get_close_notify_when_the_agent_stops,
         a_quiet_plaintext_connection_gets_eof_when_the_agent_stops,
         only_established_connections_prolong_the_shutdown_delay,
         a_handshake_that_was_answered_outlives_silent_connections_of_many_addresses,
         a_flood_of_one_address_is_reset_and_is_not_a_full_port,
         a_flood_of_one_port_resets_no_client_of_another_one,
-    ]
+    ];
+    tests.extend(trials!["inbound_ends" needs &[
+        Need::Root,
+        Need::Ipv6,
+        Need::Peer("ip"),
+        Need::Peer("unshare"),
+        Need::Peer("nsenter"),
+    ];
+        a_flood_of_an_ipv6_address_resets_no_other_address_of_its_network,
+    ]);
+    tests
 }
 
 fn quiet_connections_get_close_notify_when_the_agent_stops() {
@@ -128,4 +139,27 @@ fn a_flood_of_one_port_resets_no_client_of_another_one() {
     drop(fixture.pair());
     fixture.until_counted("served", 1.0);
     drop(flood);
+}
+
+fn a_flood_of_an_ipv6_address_resets_no_other_address_of_its_network() {
+    let namespace = Netns::new().expect("root may create a namespace");
+    let [flooding, other] = [1, 2].map(|n| Ipv6Addr::new(0xfd00, 0, 0, 0, 0, 0, 0, n));
+    for address in [flooding, other] {
+        let add = format!("ip address add {address}/128 dev lo nodad");
+        namespace.run(&add).expect("root may add an address");
+    }
+    namespace.enter(|| {
+        let fixture = Fixture::new("", &[]);
+        let to = (flooding, fixture.inbound.port).into();
+        let flood: Vec<_> = (0..200).map(|_| connect_from(flooding, to).ok()).collect();
+        let line = logged(&fixture.agent, "reason=handshake_limit_reached");
+        assert!(line.contains("client=fd00::1 "), "{line}");
+        let tcp = connect_from(other, to).expect("a connection");
+        tcp.set_read_timeout(Some(WAIT_LIMIT)).expect("SO_RCVTIMEO");
+        let config = fixture.ca.client(Some(&fixture.ca.sign(WEB)));
+        let mut client = inbound::client(config, tcp);
+        client.write_all(b"hello").expect("TLS is established");
+        fixture.until_counted("served", 1.0);
+        drop(flood);
+    });
 }

@@ -87,13 +87,15 @@ impl ConnectionTable {
         open(&self.entries.borrow()).count()
     }
 
-    /// Number of open connections of the network of `peer`.
+    /// Number of open connections of the network of `peer`, then of its address.
     #[cfg(feature = "tls")]
-    pub fn count_of_network(&self, peer: IpAddr) -> usize {
+    pub fn counts_of_network_and_address(&self, peer: IpAddr) -> (usize, usize) {
         let network = network_of(peer);
         let entries = self.entries.borrow();
         let of_network = open(&entries).filter(|(_, c)| network_of(c.peer) == network);
-        of_network.count()
+        of_network.fold((0, 0), |(of_network, of_address), (_, c)| {
+            (of_network + 1, of_address + usize::from(c.peer == peer))
+        })
     }
 
     /// Requests that all connections close, because the agent stops.

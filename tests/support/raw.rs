@@ -2,7 +2,7 @@
 //! sends nothing.
 
 use std::io::{ErrorKind, Write};
-use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::os::fd::OwnedFd;
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
@@ -83,10 +83,14 @@ pub fn connect_until_refused(to: SocketAddr) -> JoinHandle<()> {
 ///
 /// # Errors
 /// The kernel's, also if the server has reset the connection at once.
-pub fn connect_from(from: Ipv4Addr, to: SocketAddr) -> std::io::Result<TcpStream> {
-    let flags = SocketFlags::CLOEXEC;
-    let fd: OwnedFd = socket_with(AddressFamily::INET, SocketType::STREAM, flags, None)?;
-    rustix::net::bind(&fd, &SocketAddr::from((from, 0)))?;
+pub fn connect_from(from: impl Into<IpAddr>, to: SocketAddr) -> std::io::Result<TcpStream> {
+    let from = SocketAddr::new(from.into(), 0);
+    let family = match from.is_ipv4() {
+        true => AddressFamily::INET,
+        false => AddressFamily::INET6,
+    };
+    let fd: OwnedFd = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&fd, &from)?;
     rustix::net::connect(&fd, &to)?;
     let stream = TcpStream::from(fd);
     stream.set_nodelay(true)?;

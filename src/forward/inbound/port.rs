@@ -24,7 +24,7 @@ pub struct InboundTables {
     pub handshakes: Rc<ConnectionTable>,
     /// Those whose peers are authorized.
     pub established: Rc<ConnectionTable>,
-    /// The network of each of those that wait until they are admitted for their handshake.
+    /// The address of each of those that wait until they are admitted for their handshake.
     pub(super) waiting: RefCell<Vec<IpAddr>>,
     /// The bytes of long handshakes.
     pub long_handshakes: Rc<Semaphore<FairShares>>,
