@@ -34,7 +34,7 @@ pub fn tests() -> Vec<Trial> {
         curl_without_fail_accepts_any_status,
         curl_sends_the_headers_of_the_prober,
         curl_has_timeouts_of_whole_seconds,
-        what_curl_and_the_agent_see_otherwise_is_documented,
+        curl_and_the_agent_differ_as_documented,
     ];
     tests.extend(
         trials!["injector::converted_exec" needs &[Need::Peer("nc")];
@@ -483,7 +483,7 @@ fn curl_has_timeouts_of_whole_seconds() {
 }
 
 /// The differences that `docs/exec-probes.md` lists.
-fn what_curl_and_the_agent_see_otherwise_is_documented() {
+fn curl_and_the_agent_differ_as_documented() {
     let app = app();
     let length = 2 * limits::RESPONSE_BODY_BYTES;
     let large = format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n");

@@ -33,7 +33,7 @@ const NEUTRAL: [&str; 11] = [
 ];
 
 /// Variables that make curl use a proxy or another `.curlrc`.
-const VARIABLES: [&str; 7] = [
+const VARIABLES: [&str; 9] = [
     "http_proxy",
     "https_proxy",
     "all_proxy",
@@ -41,6 +41,8 @@ const VARIABLES: [&str; 7] = [
     "ALL_PROXY",
     "no_proxy",
     "CURL_HOME",
+    "XDG_CONFIG_HOME",
+    "HOME",
 ];
 
 /// Codes without `--fail`, and with it. curl follows no redirect here.

@@ -35,7 +35,7 @@ pub(in crate::inject) fn convert_probe(probe: &Probe<'_>) -> Option<Result<Conve
 /// The reason why it is not converted.
 fn convert(command: &[&str], env: &Value) -> Result<Conversion, Reason> {
     let words = expansion::expand(command, env)?;
-    let words = shell::simple_command(words)?;
+    let words = shell::simple_command(words, env)?;
     let Some((program, args)) = words.split_first() else {
         return Err("has no command".into());
     };

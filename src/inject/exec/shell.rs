@@ -1,7 +1,8 @@
 //! A shell that runs one simple command (POSIX.1-2017, Shell Command Language, 2.9.1): words with quotes, without anything
 //! that the shell would expand or redirect.
 
-use super::conversion::Reason;
+use super::conversion::{Reason, variable_names};
+use serde_json::Value;
 
 const SHELLS: [&str; 6] = [
     "sh",
@@ -12,6 +13,9 @@ const SHELLS: [&str; 6] = [
     "/usr/bin/bash",
 ];
 
+/// The variable with a file that bash runs before a script.
+const BASH_ENV: &str = "BASH_ENV";
+
 /// A token of a script.
 #[derive(Debug, PartialEq)]
 enum Token {
@@ -20,9 +24,16 @@ enum Token {
     Or,
 }
 
-/// The words of a command; those of the script if it is a shell with `-c`.
-pub(super) fn simple_command(words: Vec<String>) -> Result<Vec<String>, Reason> {
+/// The words of a command; those of the script if it is a shell with `-c`. `env` is `env` of the container.
+pub(super) fn simple_command(words: Vec<String>, env: &Value) -> Result<Vec<String>, Reason> {
     match &words[..] {
+        [shell, ..]
+            if SHELLS.contains(&&**shell)
+                && shell.ends_with("bash")
+                && variable_names(env).any(|name| name == BASH_ENV) =>
+        {
+            Err(format!("runs bash, and the container sets {BASH_ENV}").into())
+        }
         [shell, flag, script] if SHELLS.contains(&&**shell) && flag == "-c" => {
             command_of(split(script)?)
         }

@@ -496,6 +496,16 @@ fn what_has_another_meaning_is_not_converted() {
             "runs curl, and the container sets http_proxy",
         ),
         (
+            "curl -f http://localhost/",
+            "HOME",
+            "runs curl, and the container sets HOME",
+        ),
+        (
+            "curl -f http://localhost/",
+            "XDG_CONFIG_HOME",
+            "runs curl, and the container sets XDG_CONFIG_HOME",
+        ),
+        (
             "probelet check http://localhost/",
             "PROBELET_CHECK_CA",
             "runs probelet check, and the container sets PROBELET_CHECK_CA",
@@ -504,5 +514,10 @@ fn what_has_another_meaning_is_not_converted() {
         let env = json!([{"name": variable, "value": "x"}]);
         assert_eq!(convert(&words(command), &env), Err(reason.into()));
     }
+    let env = json!([{"name": "BASH_ENV", "value": "/etc/env"}]);
+    let script = |shell| convert(&[shell, "-c", "nc -z localhost 1"], &env);
+    let reason = "runs bash, and the container sets BASH_ENV";
+    assert_eq!(script("/bin/bash"), Err(reason.into()));
+    assert!(script("sh").is_ok());
     assert_eq!(converted(&[]), Err("has no command".into()));
 }
