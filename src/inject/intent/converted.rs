@@ -6,6 +6,7 @@ use crate::inject::annotation_names::{APP_CA, CLIENT_CERT, IDENTITY_CSI, IDENTIT
 use crate::inject::exec;
 use crate::inject::options::{IdentityVolume, PodOptions};
 use crate::inject::view::probes::{DEFAULT_TIMEOUT, Probe, TIMEOUT};
+use crate::limits;
 
 /// Decides on an exec probe; `None` for another one.
 pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> Option<ProbeDecision> {
@@ -82,6 +83,12 @@ fn obstacle(
     Some(format!(
         "probes over TLS, where the sidecar uses annotation {annotation}"
     ))
+}
+
+/// The decision on a converted exec probe for which the table has no room.
+pub(super) fn beyond_limit(probe: &Probe<'_>) -> ProbeDecision {
+    let most = limits::PROBERS;
+    not_converted(probe, &format!("exceeds the limit of {most} probers"))
 }
 
 fn not_converted(probe: &Probe<'_>, reason: &str) -> ProbeDecision {

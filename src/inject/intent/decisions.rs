@@ -5,11 +5,12 @@ use super::converted;
 use super::decide::{self, ProbeDecision, decide};
 use super::table::{self, ProbeTarget, ProberTable};
 use crate::inject::annotation_names::{INBOUND, ORIGINAL_ANNOTATION};
-use crate::inject::options::PodOptions;
+use crate::inject::options::{AnnotationProber, PodOptions};
 use crate::inject::report::Stop;
 use crate::inject::view::PodView;
 use crate::inject::view::handler::{Handler, HandlerKind};
 use crate::inject::view::probes::Probe;
+use crate::limits;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -35,6 +36,44 @@ pub(in crate::inject) enum Destination {
 struct RewrittenContainer {
     name: Box<str>,
     endpoints: Vec<&'static str>,
+}
+
+/// A probe with its decision, and its prober of the annotation.
+struct Decided<'a> {
+    probe: &'a Probe<'a>,
+    annotated: Option<&'a AnnotationProber>,
+    decision: ProbeDecision,
+}
+
+/// Decides on all probes. Beyond the limit of the agent, exec probes stay as they are. Other probes take precedence, because
+/// kubelet may not reach their ports.
+fn decide_all<'a>(view: &'a PodView<'a>, options: &'a PodOptions) -> Vec<Decided<'a>> {
+    let decided = view.probes.iter().map(|probe| {
+        let annotated = annotation_probers::find(probe, options);
+        let decision = converted::decide(probe, options);
+        let decision = decision.unwrap_or_else(|| decide(probe, options));
+        let decision = match annotated {
+            Some(annotated) => annotation_probers::replace(annotated, probe, decision, options),
+            None => decision,
+        };
+        Decided {
+            probe,
+            annotated,
+            decision,
+        }
+    });
+    let mut decided: Vec<_> = decided.collect();
+    let is_rewritten = |one: &Decided<'_>| matches!(one.decision, ProbeDecision::Rewrite { .. });
+    let is_converted = |one: &Decided<'_>| one.annotated.is_none() && is_exec(one.probe);
+    let others = decided.iter();
+    let others = others.filter(|one| is_rewritten(one) && !is_converted(one));
+    let left = limits::PROBERS.saturating_sub(others.count());
+    let converted = decided.iter_mut();
+    let converted = converted.filter(|one| is_rewritten(one) && is_converted(one));
+    for one in converted.skip(left) {
+        one.decision = converted::beyond_limit(one.probe);
+    }
+    decided
 }
 
 /// The decisions on all probes of a pod.
@@ -63,14 +102,12 @@ impl Decisions {
     ) -> Result<Self, Stop> {
         let mut decisions = Self::default();
         let current = view.table();
-        for probe in &view.probes {
-            let annotated = annotation_probers::find(probe, options);
-            let decision = converted::decide(probe, options);
-            let decision = decision.unwrap_or_else(|| decide(probe, options));
-            let decision = match annotated {
-                Some(annotated) => annotation_probers::replace(annotated, probe, decision, options),
-                None => decision,
-            };
+        for Decided {
+            probe,
+            annotated,
+            decision,
+        } in decide_all(view, options)
+        {
             match decision {
                 ProbeDecision::DialsNoPort => {
                     // A converted command is an httpGet in the pod.

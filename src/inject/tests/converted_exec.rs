@@ -175,6 +175,32 @@ fn an_injected_command_that_is_no_longer_converted_is_restored() {
 }
 
 #[test]
+fn exec_probes_beyond_the_most_probers_stay() {
+    let probe = json!({"exec": {"command": ["nc", "-z", "localhost", "80"]}});
+    let container = |index: usize| {
+        json!({
+            "name": format!("c{index}"), "image": "app:1",
+            "livenessProbe": probe, "readinessProbe": probe, "startupProbe": probe,
+        })
+    };
+    let mut document = annotated(pod(json!([])), json!({CONVERT: "true"}));
+    let mut containers: Vec<Value> = (0..22).map(container).collect();
+    containers.push(json!({"name": "web", "livenessProbe": {"httpGet": {"port": 8080}}}));
+    document["spec"]["containers"] = containers.into();
+    let found = warnings(&document);
+    let stays = |warning: &&String| warning.contains("is not converted: it ");
+    assert_eq!(found.iter().filter(stays).count(), 3, "{found:?}");
+    let expected = "startupProbe of c21 is not converted: it exceeds the limit of 64 probers; it stays an exec probe";
+    assert!(found.iter().any(|warning| warning == expected), "{found:?}");
+    let after = injected(&document);
+    let table: Value = serde_json::from_str(&table(&after)).expect("a table");
+    assert_eq!(table.as_object().map(|table| table.len()), Some(64));
+    let again = report(&after, Task::Inject, &settings()).verdict;
+    assert_eq!(again, Verdict::Unchanged("already injected".into()));
+    assert_eq!(uninjected(&after), document);
+}
+
+#[test]
 fn the_reason_is_a_warning() {
     for (command, reason) in [
         (
