@@ -202,8 +202,13 @@ fn inject(
     let is_injected = view.saved.is_some();
     if let (Err(Stop::Skip(reason)), true) = (&intent, is_injected) {
         match check_restorable(view) {
-            // The sidecar has probed in place of commands only, and those are no longer converted.
-            Ok(()) if **reason == *ONLY_EXEC && view.probes.iter().any(Probe::is_injected) => {
+            // The sidecar has probed in place of commands only, and those are no longer converted. Without the annotation, a
+            // webhook with other settings would restore what `file --convert-exec` has injected.
+            Ok(())
+                if **reason == *ONLY_EXEC
+                    && view.probes.iter().any(Probe::is_injected)
+                    && has_convert_annotation(view) =>
+            {
                 return Ok(uninject(view)?);
             }
             Ok(()) => warnings.push(
@@ -230,6 +235,11 @@ fn inject(
             edits,
         },
     })
+}
+
+fn has_convert_annotation(view: &PodView<'_>) -> bool {
+    let annotations = &view.pod["metadata"]["annotations"];
+    annotations.get(annotation_names::CONVERT_EXEC).is_some()
 }
 
 fn uninject(view: &PodView<'_>) -> Result<Verdict, Refusal> {

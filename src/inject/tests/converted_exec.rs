@@ -145,24 +145,26 @@ fn a_pod_that_opts_out_later_gets_its_command_back() {
 
 #[test]
 fn a_pod_without_another_probe_is_restored_if_it_opts_out_later() {
-    let document = curl();
-    for value in [Some("false"), None] {
-        let mut before = document.clone();
-        let mut after = injected(&document);
-        for pod in [&mut before, &mut after] {
-            let annotations = pod["metadata"]["annotations"].as_object_mut();
-            let annotations = annotations.expect("annotations");
-            match value {
-                Some(value) => drop(annotations.insert(CONVERT.into(), value.into())),
-                None => drop(annotations.remove(CONVERT)),
-            }
-        }
-        assert_eq!(effect_of(&after), "uninjected");
-        assert_eq!(warnings(&after), Vec::<String>::new());
-        let restored = injected(&after);
-        assert_eq!(restored["spec"], before["spec"]);
-        assert_eq!(not_converted(&restored), Vec::<String>::new());
+    let mut before = curl();
+    let mut after = injected(&before);
+    for pod in [&mut before, &mut after] {
+        pod["metadata"]["annotations"][CONVERT] = "false".into();
     }
+    assert_eq!(effect_of(&after), "uninjected");
+    assert_eq!(warnings(&after), Vec::<String>::new());
+    let restored = injected(&after);
+    assert_eq!(restored, before);
+    assert_eq!(not_converted(&restored), Vec::<String>::new());
+}
+
+#[test]
+fn a_webhook_with_other_settings_restores_no_pod() {
+    let mut after = injected(&curl());
+    let annotations = after["metadata"]["annotations"].as_object_mut();
+    annotations.expect("annotations").remove(CONVERT);
+    let expected =
+        "the pod is still injected: run probelet-inject --uninject on its manifest to restore it";
+    assert_eq!(not_converted(&after), [expected]);
 }
 
 #[test]
