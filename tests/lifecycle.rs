@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::support::agent::{Agent, Setup};
 use crate::support::http::End;
+use crate::support::netns::Netns;
 use crate::support::observe::{LISTENING, child_of, logged, sockets, sockets_of, until};
 use crate::support::ports::reserve;
 use crate::support::raw::{connect, connect_until_refused, get, probe, read_to_end, send, state};
@@ -44,6 +45,15 @@ pub fn tests() -> Vec<Trial> {
         it_cannot_gain_privileges,
     ];
     tests.extend(trials!["lifecycle" needs &[Need::Root, Need::Peer("unshare")]; it_runs_as_pid_1]);
+    tests.extend(trials!["lifecycle" needs &[
+        Need::Root,
+        Need::Ipv6,
+        Need::Peer("ip"),
+        Need::Peer("unshare"),
+        Need::Peer("nsenter"),
+    ];
+        without_ip6_an_app_on_localhost_is_not_waited_for,
+    ]);
     tests.extend(trials!["lifecycle" needs &[Need::Peer("strace")];
         without_ipv6_in_the_kernel_it_listens_on_ipv4, it_opens_only_the_connections_of_probes
     ]);
@@ -174,6 +184,25 @@ fn it_stops_before_the_shutdown_delay_when_the_app_has_stopped() {
     probe(&agent, LIVEZ).assert_is(200);
     drop(app);
     assert_success(agent.wait_exit());
+}
+
+/// A pod without IPv6 has no ::1 on which an app could listen.
+fn without_ip6_an_app_on_localhost_is_not_waited_for() {
+    let namespace = Netns::new().expect("root may create a namespace");
+    let remove = "ip -6 address delete ::1/128 dev lo";
+    namespace.run(remove).expect("root may remove an address");
+    namespace.enter(|| {
+        let app = SwitchableApp::start(ReplyMode::Status(200));
+        let port = app.addr().port();
+        let members = format!(r#""httpGet":{{"port":{port}}},"target":"localhost""#);
+        let table = Table::new().prober(LIVEZ, &members);
+        let mut agent = agent_with(&table, &["--shutdown-delay=3600"]);
+        agent.signal(Signal::TERM);
+        logged(&agent, "msg=stopping");
+        probe(&agent, LIVEZ).assert_is(200);
+        drop(app);
+        assert_success(agent.wait_exit());
+    });
 }
 
 /// An app that drains has closed its port, and serves the connections that it has.

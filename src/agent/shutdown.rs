@@ -2,7 +2,7 @@
 //! (`.cargo/layout.ld`): it runs once.
 
 use core::future::Future;
-use core::net::SocketAddr;
+use core::net::{Ipv6Addr, SocketAddr};
 use core::pin::{Pin, pin};
 use std::time::Instant;
 
@@ -74,7 +74,8 @@ impl Agent {
         false
     }
 
-    /// Whether a connection is not refused. An app whose accept queue is full lets it time out.
+    /// Whether a connection is not refused. An app whose accept queue is full lets it time out. A pod without IPv6 has no
+    /// ::1, the second target of `"target": "localhost"`.
     async fn is_listening(&self, address: SocketAddr) -> bool {
         let source = self.config.source;
         let source = source.filter(|_| address.ip() == self.config.target);
@@ -84,6 +85,8 @@ impl Agent {
         };
         let deadline = Instant::now() + limits::APP_POLL_INTERVAL;
         let connected = self.reactor.timeout_at(deadline, pin!(connect)).await;
-        !matches!(connected, Ok(Err(Errno::CONNREFUSED)))
+        let has_no_ip6 = matches!(connected, Ok(Err(Errno::ADDRNOTAVAIL | Errno::AFNOSUPPORT)))
+            && address.ip() == Ipv6Addr::LOCALHOST;
+        !has_no_ip6 && !matches!(connected, Ok(Err(Errno::CONNREFUSED)))
     }
 }
