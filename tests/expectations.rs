@@ -1,5 +1,7 @@
 //! Members of the probers' table that Istio's does not have: the expected response, redirects, and several handlers.
 
+use std::net::Ipv6Addr;
+
 use libtest_mimic::Trial;
 
 use crate::support::Need;
@@ -313,7 +315,9 @@ fn the_own_status_port_is_refused_as_localhost() {
 }
 
 fn localhost_is_tried_in_both_families() {
-    let ip6 = PathScriptedApp::start_on("[::1]:0".parse().expect("an address"));
+    // No other test may listen on the same port of 127.0.0.1.
+    let of_ip6 = reserve();
+    let ip6 = PathScriptedApp::start_on((Ipv6Addr::LOCALHOST, of_ip6.port).into());
     let ip4 = app(&[("/a", response(200, ""))]);
     ip6.on("/a", response(200, ""));
     for (app, target, status) in [
@@ -329,9 +333,10 @@ fn localhost_is_tried_in_both_families() {
         let tcp = format!(r#""tcpSocket":{{"port":{port}}},{target}"#);
         probe(&agent(&tcp), LIVEZ).assert_is(status);
     }
-    let closed = reserve().port;
+    let closed = reserve();
+    let port = closed.port;
     let none = agent(&format!(
-        r#""tcpSocket":{{"port":{closed}}},"target":"localhost""#
+        r#""tcpSocket":{{"port":{port}}},"target":"localhost""#
     ));
     probe(&none, LIVEZ).assert_is(502);
     logged(&none, " reason=connection_refused ");
