@@ -238,11 +238,14 @@ fn assert_half_close(mut first: TcpStream, mut second: TcpStream) {
 fn a_reader_that_stops_stops_the_writer() {
     let fixture = fixture(&[]);
     let (mut client, mut app) = fixture.pair();
+    let chunk = Noise(7).bytes(64 * 1024);
+    // An emulator stores translated code in memory of the process: translate the relay's before the first reading.
+    client.write_all(&chunk).expect("sent");
+    app.read_exact(&mut chunk.clone()).expect("forwarded");
     let before = fixture.agent.memory("Anonymous").expect("alive");
     client
         .set_write_timeout(Some(Duration::from_millis(500)))
         .expect("SO_SNDTIMEO");
-    let chunk = Noise(7).bytes(64 * 1024);
     let mut sent = 0;
     // The kernel buffers of both connections hold a few megabytes at most (tcp_wmem, tcp_rmem).
     let stalled = loop {
