@@ -44,8 +44,7 @@ pub(crate) fn convertible_exec_probes(resource: &Value, settings: &Settings) -> 
         });
         let Ok(intent) = intent else { continue };
         let found = view.probes.iter().filter(|probe| {
-            let original = probe.original.as_ref();
-            let is_exec = original.is_ok_and(|original| original.is_exec());
+            let is_exec = probe.exec_handler().is_some();
             is_exec && !probe.is_injected() && intent.destinations.contains_key(&probe.key)
         });
         labels.extend(found.map(|probe| probe.label.clone()));

@@ -21,8 +21,7 @@ use serde_json::Value;
 
 /// Converts an exec probe; `None` for another one.
 pub(in crate::inject) fn convert_probe(probe: &Probe<'_>) -> Option<Result<Conversion, Reason>> {
-    let original = probe.original.as_ref().ok();
-    let handler = &original.filter(|original| original.is_exec())?.handler;
+    let handler = probe.exec_handler()?;
     let command = handler.field(COMMAND).and_then(Value::as_array);
     let words = command.into_iter().flatten().filter_map(Value::as_str);
     let words: Vec<&str> = words.collect();

@@ -64,7 +64,8 @@ fn decide_all<'a>(view: &'a PodView<'a>, options: &'a PodOptions) -> Vec<Decided
     });
     let mut decided: Vec<_> = decided.collect();
     let is_rewritten = |one: &Decided<'_>| matches!(one.decision, ProbeDecision::Rewrite { .. });
-    let is_converted = |one: &Decided<'_>| one.annotated.is_none() && is_exec(one.probe);
+    let is_converted =
+        |one: &Decided<'_>| one.annotated.is_none() && one.probe.exec_handler().is_some();
     let others = decided.iter();
     let others = others.filter(|one| is_rewritten(one) && !is_converted(one));
     let left = limits::PROBERS.saturating_sub(others.count());
@@ -111,7 +112,8 @@ impl Decisions {
             match decision {
                 ProbeDecision::DialsNoPort => {
                     // A converted command is an httpGet in the pod.
-                    decisions.has_exec |= probe.value.contains_key("exec") || is_exec(probe);
+                    decisions.has_exec |=
+                        probe.value.contains_key("exec") || probe.exec_handler().is_some();
                 }
                 ProbeDecision::NotConverted(warning) => {
                     decisions.has_exec = true;
@@ -250,11 +252,6 @@ impl Decisions {
         }
         parts.join("; ").into()
     }
-}
-
-fn is_exec(probe: &Probe<'_>) -> bool {
-    let original = probe.original.as_ref();
-    original.is_ok_and(|original| original.is_exec())
 }
 
 /// Warns of a probe that stays, and that kubelet sends to the agent's mutual TLS.

@@ -91,6 +91,12 @@ impl Probe<'_> {
         self.injected().is_some()
     }
 
+    /// The `exec` handler that its owner wrote, if it is one.
+    pub(in crate::inject) fn exec_handler(&self) -> Option<&Handler> {
+        let handler = &self.original.as_ref().ok()?.handler;
+        (handler.kind == HandlerKind::Exec).then_some(handler)
+    }
+
     /// The state at injection, if the probe is injected.
     pub(in crate::inject) fn injected(&self) -> Option<&Injected> {
         self.original.as_ref().ok()?.injected.as_ref()
@@ -180,11 +186,6 @@ pub(in crate::inject) struct Field {
 }
 
 impl Original {
-    /// Whether it runs a command.
-    pub(in crate::inject) fn is_exec(&self) -> bool {
-        self.handler.kind == HandlerKind::Exec
-    }
-
     fn of_owner(handler: Handler) -> Self {
         let field = |(name, value): (&String, &Value)| Field {
             name: (**name).into(),
