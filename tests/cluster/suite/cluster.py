@@ -127,9 +127,9 @@ class Cluster:
     def wait_event(self, namespace, app, text):
         return wait_for(lambda: self.event(namespace, app, text), BUSY, f"an event of {app} with {text!r}")
 
-    def set_app(self, namespace, app, query=""):
+    def set_app(self, namespace, app, query="", port=9000):
         """Changes what the test app answers, through its control port."""
-        connection = http.client.HTTPConnection(self.pod(namespace, app)["status"]["podIP"], 9000, timeout=5)
+        connection = http.client.HTTPConnection(self.pod(namespace, app)["status"]["podIP"], port, timeout=5)
         try:
             connection.request("GET", f"/set?{query}")
             if connection.getresponse().status != 200:
