@@ -2,7 +2,7 @@
 
 use super::headers;
 use super::json::Kind;
-use super::members::{Members, members};
+use super::members::{Member, Members, members};
 use super::own_members::{read_expect, read_redirects};
 use super::prober_input::Input;
 use super::{Action, Expect, Header, HttpGet, ProbeHandler, Problem, Protocol, Rule, Scheme};
@@ -16,11 +16,16 @@ members! {
     HttpGet = "httpGet",
     TcpSocket = "tcpSocket",
     Grpc = "grpc",
-    TimeoutSeconds = "timeoutSeconds",
     Target = "target",
     Redirects = "redirects",
     Expect = "expect",
+    TimeoutSeconds = "timeoutSeconds",
     All = "all",
+}
+
+impl ProberMember {
+    /// The names of those that a handler of `all` may have: the first six.
+    pub(super) const OF_HANDLER: &[&str] = Self::NAMES.split_at(6).0;
 }
 
 /// The members of one handler that were read so far.

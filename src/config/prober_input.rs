@@ -86,10 +86,16 @@ impl<'a> Input<'a> {
         self.fail(Problem::Value { field, found, rule });
     }
 
-    /// Adds the index of a handler to the error.
+    /// Adds the index of a handler to the error. `of_handler` are the first names of a prober's members, which a handler may
+    /// have.
     #[cold]
     #[inline(never)]
-    pub(super) fn in_all(&mut self, index: usize) {
+    pub(super) fn in_all(&mut self, index: usize, of_handler: &'static [&'static str]) {
+        if let Some(Problem::UnknownMember { known, .. }) = &mut self.problem
+            && known.starts_with(of_handler)
+        {
+            *known = of_handler;
+        }
         self.problem = self.problem.take().map(|problem| problem.in_all(index));
     }
 

@@ -132,6 +132,8 @@ pub enum Rule {
     ExpectBody,
     /// all
     All,
+    /// One of all.
+    Handler,
     /// Text.
     Text,
     /// scheme
@@ -184,6 +186,9 @@ impl Rule {
             Rule::ExpectBody => "but must have 1 to 255 bytes: write a part of the app's body",
             Rule::All => {
                 r#"but must be a list of 2 to 8 handlers: write [{"httpGet":{"port":8080}},{"tcpSocket":{"port":5432}}]"#
+            }
+            Rule::Handler => {
+                r#"but a handler of all must be an object: write {"tcpSocket":{"port":5432}}"#
             }
             Rule::Text => "but must be a string: write it in double quotes",
             Rule::Scheme => r#"but must be HTTP or HTTPS: write "HTTP", or leave it out"#,

@@ -17,14 +17,14 @@ pub(super) fn read_handlers(input: &mut Input<'_>) -> Vec<ProbeHandler> {
     let mut handlers = Vec::new();
     let mut count = 0;
     while array.next_item(&mut input.reader) && count <= limits::PROBE_HANDLERS {
-        let mut members = Members::<ProberMember>::of(input, "the value", Rule::Entry);
+        let mut members = Members::<ProberMember>::of(input, "the value", Rule::Handler);
         let mut fields = HandlerFields::default();
         while let Some(member) = members.next(input) {
             fields.read(input, member);
         }
         handlers.extend(fields.finish(input));
         if input.has_failed() {
-            input.in_all(count);
+            input.in_all(count, ProberMember::OF_HANDLER);
         }
         count += 1;
     }

@@ -51,13 +51,13 @@ fn several_handlers_are_read_in_their_order() {
 
 #[test]
 fn unknown_members_are_refused_beside_them_alone() {
-    const PROBER: &str = "httpGet, tcpSocket, grpc, timeoutSeconds, target, redirects, expect, all";
+    const HANDLER: &str = "httpGet, tcpSocket, grpc, target, redirects, expect";
     for own in [r#""redirects":"none""#, r#""Expect":{"status":"200"}"#] {
         for (before, after) in [(own, r#""expekt":{}"#), (r#""expekt":{}"#, own)] {
             assert_eq!(
                 entry_refusal(&format!("{{{before},{HTTP},{after}}}")),
                 format!(
-                    r#"the value has the unknown member "expekt": remove it, or write one of {PROBER}"#
+                    r#"the value has the unknown member "expekt": remove it, or write one of {HANDLER}, timeoutSeconds, all"#
                 )
             );
         }
@@ -81,7 +81,7 @@ fn unknown_members_are_refused_beside_them_alone() {
     assert_eq!(
         entry_refusal(&all),
         format!(
-            r#"all[1]: the value has the unknown member "x": remove it, or write one of {PROBER}"#
+            r#"all[1]: the value has the unknown member "x": remove it, or write one of {HANDLER}"#
         )
     );
     let expect = format!(r#"{{{HTTP},"expect":{{"code":"200"}}}}"#);
@@ -186,6 +186,10 @@ fn several_handlers_are_a_list_of_two_to_eight() {
         (
             format!(r#"{{"all":[{{"all":[]}},{{{TCP}}}]}}"#),
             "all[0]: all is in a handler of all: write it once, in the prober itself",
+        ),
+        (
+            format!(r#"{{"all":[{{{TCP}}},5432]}}"#),
+            r#"all[1]: the value is 5432, but a handler of all must be an object: write {"tcpSocket":{"port":5432}}"#,
         ),
         (
             format!(r#"{{"all":[{{{TCP}}},{{{TCP}}}],{HTTP}}}"#),
