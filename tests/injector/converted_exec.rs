@@ -421,6 +421,14 @@ fn curl_has_the_verdicts_of_an_http_prober() {
             &["curl", "-f", "--http2-prior-knowledge", &url("200")],
             false,
         ),
+        words(
+            &format!("curl -f --http2-prior-knowledge --http1.1 {}", url("200")),
+            true,
+        ),
+        words(
+            &format!("curl -f --http1.1 --http2-prior-knowledge {}", url("200")),
+            false,
+        ),
     ]);
 }
 

@@ -2,9 +2,8 @@
 
 use super::conversion::{Conversion, Reason, quoted, variable_names, whole_seconds};
 use super::header;
-use super::target::{LoopbackHost, parse_port};
+use super::target::{LocalUrl, http_get};
 use crate::limits;
-use crate::wire::url;
 use serde_json::{Map, Value, json};
 
 /// Before the names of variables that set its flags.
@@ -60,19 +59,22 @@ impl Options<'_> {
     fn convert(self) -> Result<Conversion, Reason> {
         let url = self.url.ok_or("runs probelet check without a URL")?;
         let (scheme, rest) = url.split_once("://").ok_or("has a URL without a host")?;
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err("has a URL with a user".into());
-        }
-        let (host, port) = match (authority.rsplit_once(':'), scheme) {
-            (Some((host, port)), _) => (host, parse_port(port)?),
-            (None, "http") => (authority, 80),
-            (None, "https") => (authority, 443),
-            (None, _) => return Err("has a URL without a port".into()),
+        let default_port = match scheme {
+            "http" => Some(80),
+            "https" => Some(443),
+            _ => None,
         };
-        let host = LoopbackHost::parse(host)?;
+        let url = LocalUrl::parse(rest, default_port)?;
+        let (port, path) = (url.port, url.path);
         let (kind, handler) = match scheme {
-            "http" | "https" => ("httpGet", self.http_get(scheme, authority, path, port)?),
+            "http" | "https" => {
+                let target = url.request_target();
+                let target = target.ok_or("has a URL that is changed before it is sent")?;
+                let authority = &rest[..rest.len() - path.len()];
+                let is_https = scheme == "https";
+                let get = http_get(&target, port, &self.headers, authority, is_https)?;
+                ("httpGet", get)
+            }
             "tcp" if path.is_empty() => ("tcpSocket", json!({"port": port})),
             "grpc" | "grpcs" if self.headers.is_empty() => {
                 let service = path.strip_prefix('/').unwrap_or(path);
@@ -91,41 +93,12 @@ impl Options<'_> {
         };
         let mut members = Map::new();
         members.insert(kind.into(), handler);
-        host.write(&mut members);
+        url.target.write(&mut members);
         let default = limits::DEFAULT_PROBE_TIMEOUT.as_secs();
         Ok(Conversion {
             port,
             members,
             timeout: Some(self.timeout.unwrap_or(default)),
         })
-    }
-
-    fn http_get(
-        &self,
-        scheme: &str,
-        authority: &str,
-        path: &str,
-        port: u16,
-    ) -> Result<Value, Reason> {
-        header::check_unique(&self.headers)?;
-        let path = match path.starts_with('/') {
-            true => path.into(),
-            false => format!("/{path}"),
-        };
-        let is_plain = path
-            .bytes()
-            .all(|byte| byte.is_ascii_graphic() && byte != b'#');
-        if !is_plain || !url::request_target(&path).is_ok_and(|target| *target == *path) {
-            return Err("has a URL that is changed before it is sent".into());
-        }
-        let mut names = self.headers.iter().map(|(name, _)| name);
-        let has_host = names.any(|name| name.eq_ignore_ascii_case("Host"));
-        let own_host = (!has_host).then_some(("Host", authority));
-        let fields = header::list(self.headers.iter().copied().chain(own_host));
-        let mut get = json!({"path": path, "port": port, "httpHeaders": fields});
-        if scheme == "https" {
-            get["scheme"] = "HTTPS".into();
-        }
-        Ok(get)
     }
 }

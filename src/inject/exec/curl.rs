@@ -2,8 +2,7 @@
 
 use super::conversion::{Conversion, Reason, quoted, variable_names, whole_seconds};
 use super::header;
-use super::target::{LoopbackHost, parse_port};
-use crate::wire::url;
+use super::target::{LocalUrl, LoopbackHost, http_get};
 use serde_json::{Map, Value, json};
 
 #[derive(Default)]
@@ -18,7 +17,7 @@ struct Options<'a> {
 }
 
 /// Flags without a value that change neither the request nor the exit code.
-const NEUTRAL: [&str; 11] = [
+const NEUTRAL: [&str; 10] = [
     "--silent",
     "--show-error",
     "--verbose",
@@ -27,7 +26,6 @@ const NEUTRAL: [&str; 11] = [
     "--no-buffer",
     "--progress-bar",
     "--no-progress-meter",
-    "--http1.1",
     "--no-location",
     "--no-sessionid",
 ];
@@ -108,7 +106,9 @@ impl<'a> Options<'a> {
             "--fail" | "--fail-with-body" => self.fails = true,
             "--insecure" => self.insecure = true,
             "--ipv4" => self.is_ip4 = true,
+            // The last of the versions applies.
             "--http2-prior-knowledge" => self.is_http2 = true,
+            "--http1.1" => self.is_http2 = false,
             "--max-time" => self.timeout = Some(whole_seconds("--max-time", value()?, "")?),
             "--request" => match value()? {
                 "GET" => {}
@@ -137,40 +137,21 @@ impl<'a> Options<'a> {
         if is_https && self.is_http2 {
             return Err("has the flag --http2-prior-knowledge with https".into());
         }
-        let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-        let path = match path.starts_with('/') {
-            true => path.into(),
-            false => format!("/{path}"),
-        };
-        if !is_sent_unchanged(&path) {
-            return Err("has a URL that curl or the agent changes before it sends it".into());
-        }
-        if authority.contains('@') {
-            return Err("has a URL with a user".into());
-        }
         let default_port = if is_https { 443 } else { 80 };
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) => (host, parse_port(port)?),
-            None => (authority, default_port),
+        let url = LocalUrl::parse(rest, Some(default_port))?;
+        let path = url.request_target().filter(|path| !is_expanded(path));
+        let path = path.ok_or("has a URL that curl or the agent changes before it sends it")?;
+        let target = match self.is_ip4 {
+            true => LoopbackHost::Ip4,
+            false => url.target,
         };
-        let target = match (LoopbackHost::parse(host)?, self.is_ip4) {
-            (_, true) => LoopbackHost::Ip4,
-            (host, false) => host,
-        };
-        header::check_unique(&self.headers)?;
         // curl leaves out the default port.
-        let own_host = match port == default_port {
-            true => host.into(),
-            false => format!("{host}:{port}"),
+        let port = url.port;
+        let host = match port == default_port {
+            true => url.host.into(),
+            false => format!("{}:{port}", url.host),
         };
-        let mut names = self.headers.iter().map(|(name, _)| name);
-        let has_host = names.any(|name| name.eq_ignore_ascii_case("Host"));
-        let own_host = (!has_host).then_some(("Host", &*own_host));
-        let fields = self.headers.iter().copied().chain(own_host);
-        let mut get = json!({"path": path, "port": port, "httpHeaders": header::list(fields)});
-        if is_https {
-            get["scheme"] = "HTTPS".into();
-        }
+        let mut get = http_get(&path, port, &self.headers, &host, is_https)?;
         if self.is_http2 {
             get["protocol"] = "HTTP2".into();
         }
@@ -188,15 +169,12 @@ impl<'a> Options<'a> {
     }
 }
 
-/// Whether curl and the agent send this text as the request-target. curl expands `{}` and `[]`, and removes dot segments.
-fn is_sent_unchanged(path: &str) -> bool {
-    let is_plain = |byte: u8| byte.is_ascii_graphic() && !b"[]{}\\^|`\"<>#".contains(&byte);
+/// Whether curl changes this request-target: it expands `{}` and `[]`, and removes dot segments.
+fn is_expanded(path: &str) -> bool {
     let has_dots =
         |part: &str| [".", ".."].contains(&&*part.to_ascii_lowercase().replace("%2e", "."));
     let (before_query, _) = path.split_once('?').unwrap_or((path, ""));
-    path.bytes().all(is_plain)
-        && !before_query.split('/').any(has_dots)
-        && url::request_target(path).is_ok_and(|target| *target == *path)
+    path.contains(|c| "[]{}\\^|`\"<>".contains(c)) || before_query.split('/').any(has_dots)
 }
 
 fn unknown(flag: &str) -> Reason {

@@ -23,7 +23,7 @@ pub(super) fn convert(args: &[&str]) -> Result<Conversion, Reason> {
             Some((name, value)) => (name, Some(value)),
             None => (flag, None),
         };
-        if matches!(name, "tls" | "tls-no-verify" | "v" | "verbose") {
+        if matches!(name, "tls" | "tls-no-verify" | "v") {
             let is_on = match attached {
                 None | Some("true" | "1" | "t" | "T" | "TRUE" | "True") => true,
                 Some("false" | "0" | "f" | "F" | "FALSE" | "False") => false,

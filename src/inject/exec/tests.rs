@@ -78,6 +78,18 @@ fn curl_is_an_http_get_that_follows_no_redirect() {
     assert_eq!(https["httpGet"]["port"], 443);
     let http2 = converted(&words("curl -f --http2-prior-knowledge 127.0.0.1")).expect("a prober");
     assert_eq!(http2["httpGet"]["protocol"], "HTTP2");
+    // The last of the versions applies.
+    for (flags, is_http2) in [
+        ("--http2-prior-knowledge --http1.1", false),
+        ("--http1.1 --http2-prior-knowledge", true),
+    ] {
+        let command = format!("curl -f {flags} 127.0.0.1");
+        let found = converted(&words(&command)).expect(flags);
+        let is_found = found["httpGet"]["protocol"] == "HTTP2";
+        assert_eq!(is_found, is_http2, "{flags}");
+    }
+    let command = words("curl -fk --http2-prior-knowledge --http1.1 https://127.0.0.1");
+    assert!(converted(&command).is_ok());
     for command in [
         "curl -f -m 3 http://127.0.0.1/",
         "curl -sfm3 127.0.0.1",
@@ -454,6 +466,11 @@ fn what_has_another_meaning_is_not_converted() {
         (
             "grpc_health_probe -addr=:1 -rpc-header=a:b",
             "has the flag \"-rpc-header=a:b\" of grpc_health_probe",
+        ),
+        // A flag of `probelet grpc-health-probe` alone.
+        (
+            "grpc_health_probe -addr=:1 -verbose",
+            "has the flag \"-verbose\" of grpc_health_probe",
         ),
         (
             "grpc_health_probe -addr=:1 a",
