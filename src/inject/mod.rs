@@ -207,7 +207,7 @@ fn inject(
             Ok(())
                 if **reason == *ONLY_EXEC
                     && view.probes.iter().any(Probe::is_injected)
-                    && has_convert_annotation(view) =>
+                    && annotations::sets_convert_exec(&view.pod["metadata"]) =>
             {
                 return Ok(uninject(view)?);
             }
@@ -235,11 +235,6 @@ fn inject(
             edits,
         },
     })
-}
-
-fn has_convert_annotation(view: &PodView<'_>) -> bool {
-    let annotations = &view.pod["metadata"]["annotations"];
-    annotations.get(annotation_names::CONVERT_EXEC).is_some()
 }
 
 fn uninject(view: &PodView<'_>) -> Result<Verdict, Refusal> {

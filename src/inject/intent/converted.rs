@@ -1,6 +1,6 @@
 //! Exec probes that become probers of the agent.
 
-use super::decide::{ProbeDecision, is_excluded_container, runs_before_sidecar};
+use super::decide::{ProbeDecision, converts, is_excluded_container, runs_before_sidecar};
 use super::table;
 use crate::inject::annotation_names::{APP_CA, CLIENT_CERT, IDENTITY_CSI, IDENTITY_SECRET};
 use crate::inject::exec;
@@ -13,7 +13,7 @@ pub(super) fn decide(probe: &Probe<'_>, options: &PodOptions) -> Option<ProbeDec
     let converted = exec::convert_probe(probe)?;
     Some(if probe.container.is_injected_sidecar() {
         ProbeDecision::OfInjectedSidecar
-    } else if !options.convert_exec || !options.rewrite || probe.kind.is_hook() {
+    } else if !converts(probe, options) {
         ProbeDecision::DialsNoPort
     } else if is_excluded_container(probe, options) {
         ProbeDecision::Excluded

@@ -118,6 +118,11 @@ pub(super) fn is_excluded_container(probe: &Probe<'_>, options: &PodOptions) -> 
     excluded.any(|name| **name == *probe.container.name)
 }
 
+/// Whether the options convert this exec handler, if its meaning can be kept.
+pub(super) fn converts(probe: &Probe<'_>, options: &PodOptions) -> bool {
+    options.convert_exec && options.rewrite && !probe.kind.is_hook()
+}
+
 /// Whether kubelet probes a container before it starts the sidecar. It starts ordinary containers when all init containers
 /// have ended or, with `restartPolicy: Always`, have started (`pkg/kubelet/kuberuntime`: `computeInitContainerActions`).
 pub(super) fn runs_before_sidecar(container: &Container<'_>, sidecar: Sidecar) -> bool {
@@ -296,7 +301,8 @@ pub(super) fn warn_of_unused_exclusions(
     let names = view.probes.iter().filter_map(|probe| {
         let handler = &probe.original.as_ref().ok()?.handler;
         let port = match exec::convert_probe(probe) {
-            Some(converted) => converted.ok()?.port,
+            Some(converted) if converts(probe, options) => converted.ok()?.port,
+            Some(_) => return None,
             None => resolve_port(handler, &probe.container).unwrap_or_default(),
         };
         Some(PortNames::of(handler, port))

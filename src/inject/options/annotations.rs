@@ -1,7 +1,7 @@
 //! The texts of labels and annotations, and warnings of those that have no effect.
 
 use crate::inject::annotation_names::{
-    EXCLUDE_INBOUND, INJECT, ISTIO_INJECT, KNOWN, ORIGINAL_ANNOTATION, PREFIX,
+    CONVERT_EXEC, EXCLUDE_INBOUND, INJECT, ISTIO_INJECT, KNOWN, ORIGINAL_ANNOTATION, PREFIX,
 };
 use crate::limits;
 use crate::text::by_edit_distance;
@@ -21,6 +21,11 @@ pub(in crate::inject) fn text_of<'a>(entries: &'a Value, name: &str) -> Option<C
         Value::String(text) => Some(text.trim().into()),
         other => Some(other.to_string().into()),
     }
+}
+
+/// Whether the pod says itself whether its exec probes are converted.
+pub(in crate::inject) fn sets_convert_exec(metadata: &Value) -> bool {
+    text_of(&metadata["annotations"], CONVERT_EXEC).is_some()
 }
 
 /// Warns of annotations that are not strings, of misspelt ones, and of labels that should be annotations.

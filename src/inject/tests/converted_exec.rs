@@ -300,6 +300,24 @@ fn exclusions_apply_to_the_port_of_the_command() {
 }
 
 #[test]
+fn an_excluded_port_of_a_command_that_is_not_converted_is_a_warning() {
+    const WARNING: &str = "annotation probelet.dev/exclude-ports has 8080, which no probe uses: correct or remove 8080";
+    let excluding = |mut document: Value, convert: &str| {
+        let annotations = &mut document["metadata"]["annotations"];
+        annotations[CONVERT] = convert.into();
+        annotations["probelet.dev/exclude-ports"] = "8080".into();
+        warnings(&document)
+    };
+    assert_eq!(excluding(curl(), "true"), Vec::<String>::new());
+    assert_eq!(excluding(curl(), "false"), [WARNING]);
+    let mut hook = curl();
+    let web = &mut hook["spec"]["containers"][0];
+    web["lifecycle"] = json!({"preStop": {"exec": web["livenessProbe"]["exec"].take()}});
+    web["livenessProbe"] = json!({"tcpSocket": {"port": 9090}});
+    assert_eq!(excluding(hook, "true"), [WARNING]);
+}
+
+#[test]
 fn hooks_and_incomplete_commands_stay() {
     let mut document = curl();
     let hook = json!({"exec": {"command": ["curl", "-f", "http://localhost:8080/drain"]}});
