@@ -77,7 +77,14 @@ impl Admission<'_> {
         let own = self.pod.own(self.name);
         let of_containers = self.containers().find_map(|bound| {
             let requirement = bound.violation(amounts.request, amounts.limit)?;
-            Some(violated(bound, &format!("{requirement} of each container")))
+            let requirement = format!("{requirement} of each container");
+            Some(match self.least_of_pod(bound, own) {
+                Some(least) => format!(
+                    "LimitRange {} requires {requirement}: raise {} in spec.resources to {least}",
+                    bound.limit_range, self.name
+                ),
+                None => violated(bound, &requirement),
+            })
         });
         of_containers
             .or_else(|| self.request_above_limit(amounts))
@@ -93,6 +100,13 @@ impl Admission<'_> {
                 None => self.above(own.limit, amounts),
                 Some(_) => None,
             })
+    }
+
+    /// The least pod-level amount that leaves room for the minimum of a container, if the present one does not.
+    fn least_of_pod(&self, bound: &Bound, own: Amounts) -> Option<Quantity> {
+        let requests = self.pod.sum_of_requests(self.name);
+        let least = requests.with(Some(bound.min?), self.sidecar)?;
+        (own.request.or(own.limit)? < least).then_some(least)
     }
 
     /// A request above the default of the limit: amounts that are stated are validated before.
@@ -137,6 +151,10 @@ impl Admission<'_> {
         let is_kept_without = requests.without_sidecar() <= Some(most);
         (sum > most && is_kept_without).then(|| {
             let what = format!("the {name} requests of its containers are {sum}, more than {most} in spec.resources");
+            let needs_request = |bound: &Bound| bound.min.or(bound.max_ratio).is_some();
+            if self.containers().any(needs_request) {
+                return format!("{what}: raise it there to {sum}, because a LimitRange requires a request of the sidecar");
+            }
             let group = format!("the requests of annotation {RESOURCES} of the pod template");
             format!("{what}: write \"{name}\": 0 in {group}")
         })

@@ -190,6 +190,38 @@ impl<'a> PodResources<'a> {
                 .all(|container| is_guaranteed(&container.value["resources"]))
     }
 
+    /// Whether the pod has the class Guaranteed by `spec.resources`, as far as a resource decides that, with these amounts
+    /// of a sidecar, or without one. The API server defaults pod-level amounts by those of the containers
+    /// (`pkg/apis/core/v1/defaults.go`: `defaultPodRequests`; since 1.37 `pkg/api/pod/util.go`: `defaultPodLevelLimits`).
+    pub(super) fn is_guaranteed_by_own(
+        &self,
+        name: &str,
+        sidecar: Option<(Amounts, Sidecar)>,
+    ) -> bool {
+        let own = self.own(name);
+        let [requests, limits] = [self.sum_of_requests(name), self.sum_of_limits(name)];
+        let (requests, limits, has_limit) = match sidecar {
+            None => (requests.without_sidecar(), limits.without_sidecar(), true),
+            Some((amounts, sidecar)) => (
+                requests.with(amounts.effective_request(), sidecar),
+                limits.with(amounts.limit, sidecar),
+                amounts.limit.is_some(),
+            ),
+        };
+        let has_limits = has_limit && self.all_have_limits(name);
+        Amounts {
+            request: own.request.or(requests),
+            limit: own.limit.or(limits.max(own.request).filter(|_| has_limits)),
+        }
+        .is_guaranteed()
+    }
+
+    /// Whether the pod is Guaranteed without the sidecar by `spec.resources`.
+    pub(super) fn all_are_guaranteed_by_own(&self) -> bool {
+        let mut names = ["cpu", "memory"].into_iter();
+        self.has_own() && names.all(|name| self.is_guaranteed_by_own(name, None))
+    }
+
     /// Whether the pod is BestEffort without the sidecar, by its containers.
     pub(super) fn is_best_effort(&self) -> bool {
         let mut containers = self.view.containers.iter();

@@ -189,9 +189,17 @@ impl Choice<'_> {
         !self.resource.is_compute && self.pod.any_has_limit(self.resource.name)
     }
 
-    /// Whether the request equals the limit: in a Guaranteed pod, or if all other containers have it so.
+    /// Whether the request equals the limit: in a Guaranteed pod, if `spec.resources` does not state them, or if all other
+    /// containers have it so.
     fn is_equal(&self) -> bool {
-        self.resource.is_compute && self.pod.is_guaranteed()
+        let counts_for_class = || match self.pod.has_own() {
+            true => {
+                self.pod.own(self.resource.name) == Amounts::default()
+                    && self.pod.all_are_guaranteed_by_own()
+            }
+            false => self.pod.is_guaranteed(),
+        };
+        self.resource.is_compute && counts_for_class()
             || self.resource.may_be_equal
                 && !self.pod.has_own()
                 && self.pod.all_are_equal(self.resource.name)

@@ -142,6 +142,12 @@ pub(super) fn sidecar_resources(
         );
         set(&mut resources, "limits", name, stated.limit, written.limit);
     }
+    let [cpu, memory, _] = RESOURCES_OF_SIDECAR.each_ref().map(admission);
+    if makes_burstable_by_own(&[cpu, memory], &pod, &resources) {
+        let what = "the sidecar makes the Guaranteed pod Burstable, because a LimitRange requires requests and limits of it";
+        let advice = "write requests and limits of cpu and memory in spec.resources, with room for those of the sidecar";
+        warnings.push(format!("{what}: {advice}").into());
+    }
     let states = |resources: &Value, name: &str| Amounts::of(resources, name) != Amounts::default();
     // The API server refuses huge pages, also none of them, without CPU and memory (`pkg/apis/core/validation`:
     // `validateResourceRequirements`).
@@ -209,6 +215,21 @@ fn set(
     resources[group] = Value::from(members);
 }
 
+/// Whether the sidecar changes the class that the pod has by `spec.resources`.
+fn makes_burstable_by_own(
+    admissions: &[Admission<'_>],
+    pod: &PodResources<'_>,
+    resources: &Value,
+) -> bool {
+    let stays = |admission: &Admission<'_>| {
+        let filled = admission.filled(Amounts::of(resources, admission.name));
+        filled.into_iter().all(|amounts| {
+            pod.is_guaranteed_by_own(admission.name, Some((amounts, admission.sidecar)))
+        })
+    };
+    pod.all_are_guaranteed_by_own() && !admissions.iter().all(stays)
+}
+
 /// Warns of resources of the annotation that harm the pod.
 fn warn_of_annotation(
     admissions: &[Admission<'_>],
@@ -222,7 +243,8 @@ fn warn_of_annotation(
         admission.filled(amounts).into_iter()
     };
     let mut all = admissions.iter().flat_map(filled);
-    let makes_burstable = pod.is_guaranteed() && !all.all(Amounts::is_guaranteed);
+    let makes_burstable = pod.is_guaranteed() && !all.all(Amounts::is_guaranteed)
+        || makes_burstable_by_own(admissions, pod, resources);
     if makes_burstable {
         let advice = "write requests and limits of cpu and memory, and the same quantities in both, or remove the annotation";
         warnings.push(format!("{annotation} makes the Guaranteed pod Burstable: {advice}").into());

@@ -189,14 +189,6 @@ fn bounds_that_cannot_be_kept_are_a_warning() {
 
 #[test]
 fn a_pod_that_the_api_server_would_refuse_with_its_sidecar_is_refused() {
-    let mut with_own = pod_of(json!({"requests": {"cpu": "100m"}}));
-    with_own["spec"]["resources"] = json!({"requests": {"cpu": "100m"}});
-    assert_eq!(
-        refusal_with(&with_own, &bounded(json!({"min": {"cpu": "10m"}}))),
-        "the API server would refuse the pod with its sidecar, because LimitRange bounds requires a request and a limit of at \
-         least 10m cpu of each container: change cpu of the sidecar's resources in annotation probelet.dev/resources of \
-         the pod template, or the LimitRange"
-    );
     let full = pod_of(json!({"requests": {"cpu": "1m"}, "limits": {"memory": "64Mi"}}));
     let of_pod = |item: Value| bounded_by("Pod", item);
     assert_eq!(
@@ -226,18 +218,12 @@ fn a_pod_that_the_api_server_would_refuse_with_its_sidecar_is_refused() {
     // The API server sums the requests, which may not be above the limit.
     let mut limited = pod_of(json!({"requests": {"cpu": "100m"}}));
     limited["spec"]["resources"] = json!({"limits": {"cpu": "100m"}});
-    let sum = |sum: &str| {
-        format!(
-            "the API server would refuse the pod with its sidecar, because the cpu requests of its containers are {sum}, more than \
-             100m in spec.resources: write \"cpu\": 0 in the requests of annotation probelet.dev/resources of the pod template"
-        )
-    };
-    let bounds = bounded(json!({"min": {"cpu": "5m"}}));
-    assert_eq!(refusal_with(&limited, &bounds), sum("105m"));
     let annotated = with_annotation(&limited, r#"{"limits":{"cpu":"50m"}}"#);
-    assert_eq!(refusal_with(&annotated, &settings()), sum("150m"));
-    limited["spec"]["resources"]["limits"]["cpu"] = "200m".into();
-    injected_with(&limited, &bounds);
+    assert_eq!(
+        refusal_with(&annotated, &settings()),
+        "the API server would refuse the pod with its sidecar, because the cpu requests of its containers are 150m, more than \
+         100m in spec.resources: write \"cpu\": 0 in the requests of annotation probelet.dev/resources of the pod template"
+    );
     let above = with_annotation(&own, r#"{"requests":{"cpu":0},"limits":{"memory":"32Mi"}}"#);
     assert_eq!(
         refusal_with(&above, &container),
@@ -357,4 +343,70 @@ fn an_init_container_that_needs_more_than_the_containers_leaves_room() {
     refusal_with(&document, &set);
     set.sidecar = Sidecar::Container;
     assert_eq!(warnings_with(&document, &set), [""; 0]);
+}
+
+#[test]
+fn a_minimum_does_not_change_the_class_of_a_pod_with_pod_level_resources() {
+    let set = bounded(json!({"min": {"cpu": "10m", "memory": "4Mi"}}));
+    let pod = |cpu: &str, own: Value| {
+        let amounts = json!({"cpu": cpu, "memory": "32Mi"});
+        let mut document = pod_of(json!({"requests": amounts, "limits": amounts}));
+        document["spec"]["resources"] = own;
+        document
+    };
+    // The pod's limits and its memory request default to the sums.
+    let document = pod("100m", json!({"requests": {"cpu": "200m"}}));
+    let resources = resources_with(&document, &set);
+    assert_eq!(resources["requests"]["memory"], "16Mi");
+    assert_eq!(resources["limits"]["memory"], "16Mi");
+    assert_eq!(resources["requests"]["cpu"], "10m");
+    assert_eq!(warnings_with(&document, &set), [""; 0]);
+    is_settled(&document, &set);
+    let own = json!({"memory": "64Mi"});
+    let document = pod("100m", json!({"requests": own, "limits": own}));
+    let resources = resources_with(&document, &set);
+    assert_eq!(resources["requests"]["cpu"], "50m");
+    assert_eq!(resources["limits"]["cpu"], "50m");
+    assert_eq!(warnings_with(&document, &set), [""; 0]);
+    is_settled(&document, &set);
+    // A sum of limits above the pod's request.
+    let document = pod("180m", json!({"requests": {"cpu": "200m"}}));
+    assert_eq!(
+        warnings_with(&document, &set),
+        [
+            "the sidecar makes the Guaranteed pod Burstable, because a LimitRange requires requests and limits of it: \
+             write requests and limits of cpu and memory in spec.resources, with room for those of the sidecar"
+        ]
+    );
+    // Burstable without the sidecar.
+    let document = pod("180m", json!({"limits": {"cpu": "200m"}}));
+    assert_eq!(warnings_with(&document, &set), [""; 0]);
+}
+
+#[test]
+fn a_minimum_without_room_in_the_pod_is_refused_with_the_amount_that_has_room() {
+    let mut document = pod_of(json!({"requests": {"cpu": "100m"}}));
+    let set = bounded(json!({"min": {"cpu": "10m"}}));
+    let refused = |reason: &str| {
+        format!("the API server would refuse the pod with its sidecar, because {reason}")
+    };
+    document["spec"]["resources"] = json!({"requests": {"cpu": "100m"}});
+    assert_eq!(
+        refusal_with(&document, &set),
+        refused(
+            "LimitRange bounds requires a request and a limit of at least 10m cpu of each container: raise cpu in \
+             spec.resources to 110m"
+        )
+    );
+    document["spec"]["resources"] = json!({"limits": {"cpu": "100m"}});
+    assert_eq!(
+        refusal_with(&document, &set),
+        refused(
+            "the cpu requests of its containers are 110m, more than 100m in spec.resources: raise it there to 110m, \
+             because a LimitRange requires a request of the sidecar"
+        )
+    );
+    document["spec"]["resources"] = json!({"limits": {"cpu": "110m"}});
+    assert_eq!(warnings_with(&document, &set), [""; 0]);
+    resources_with(&document, &set);
 }
