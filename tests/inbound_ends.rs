@@ -8,12 +8,12 @@ use rustix::process::Signal;
 
 use crate::inbound::{self, Fixture, WEB};
 use crate::support::http::End;
-use crate::support::netns::Netns;
+use crate::support::netns::{self, Netns};
 use crate::support::observe::logged;
 use crate::support::ports::reserve;
 use crate::support::raw::{connect_from, connect_until_refused, read_to_end};
 use crate::support::trials::trials;
-use crate::support::{Need, TLS, WAIT_LIMIT};
+use crate::support::{TLS, WAIT_LIMIT};
 
 use probelet::limits::APP_POLL_INTERVAL;
 
@@ -30,13 +30,7 @@ pub fn tests() -> Vec<Trial> {
         a_flood_of_one_address_is_reset_and_is_not_a_full_port,
         a_flood_of_one_port_resets_no_client_of_another_one,
     ];
-    tests.extend(trials!["inbound_ends" needs &[
-        Need::Root,
-        Need::Ipv6,
-        Need::Peer("ip"),
-        Need::Peer("unshare"),
-        Need::Peer("nsenter"),
-    ];
+    tests.extend(trials!["inbound_ends" needs netns::NEEDS;
         a_flood_of_an_ipv6_address_resets_no_other_address_of_its_network,
     ]);
     tests

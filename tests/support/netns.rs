@@ -4,9 +4,21 @@
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::os::fd::AsFd;
+use std::panic::resume_unwind;
 use std::process::{Child, Command, Stdio};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+
+use super::Need;
+
+/// What a test needs of the machine to run commands in a namespace with IPv6.
+pub const NEEDS: &[Need] = &[
+    Need::Root,
+    Need::Ipv6,
+    Need::Peer("ip"),
+    Need::Peer("unshare"),
+    Need::Peer("nsenter"),
+];
 
 #[derive(Debug)]
 pub struct Netns {
@@ -76,7 +88,8 @@ impl Netns {
         }
     }
 
-    /// Calls `body` in a thread in the namespace, to which its sockets then belong.
+    /// Calls `body` in a thread in the namespace, to which its sockets then belong. A panic of `body` continues in the
+    /// caller with its message, which is then that of the failed test.
     pub fn enter<T: Send>(&self, body: impl FnOnce() -> T + Send) -> T {
         let ns = File::open(self.path()).expect("the holder is running");
         let inside = || {
@@ -84,7 +97,8 @@ impl Netns {
                 .expect("root may enter");
             body()
         };
-        std::thread::scope(|scope| scope.spawn(inside).join().expect("no panic inside"))
+        std::thread::scope(|scope| scope.spawn(inside).join())
+            .unwrap_or_else(|panic| resume_unwind(panic))
     }
 }
 

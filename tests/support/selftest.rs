@@ -1,14 +1,17 @@
 //! Tests of the test support: a fake app must misbehave as scripted.
 
 use super::faults::{FINE, answer, send};
-use super::http::{End, get};
+use super::http::{End, get, request};
 use super::kubelet::{Kubelet, ProbeRequest};
+use super::netns::{self, Netns};
 use super::path_scripted_app::{PathScriptedApp, Step};
 use super::ports::{full_backlog, reserve, resetting};
+use super::raw;
 use super::trials::trial;
 use super::{Need, Outcome, WAIT_LIMIT, needs};
 use libtest_mimic::Trial;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
 /// The tests.
@@ -29,6 +32,11 @@ pub fn tests() -> Vec<Trial> {
         trial(
             "support::reserved_port_refuses_and_can_be_listened_on",
             reserved_port,
+        ),
+        needs(
+            netns::NEEDS,
+            "support::a_panic_in_a_namespace_keeps_its_message",
+            panic_in_a_namespace,
         ),
         needs(
             &[Need::Go],
@@ -74,8 +82,9 @@ fn path_scripted_app_runs_scripts() -> Outcome {
 fn path_scripted_app_notices_a_client_that_closes() -> Outcome {
     let app = PathScriptedApp::start();
     app.on("/hold", vec![Step::Hold]);
-    let held = get(app.addr(), "/hold", Duration::from_millis(100))?;
-    assert_eq!(held.end, End::Open);
+    let held = raw::send(app.addr(), &request("127.0.0.1", "/hold"));
+    assert!(app.wait_for_requests("/hold", 1));
+    drop(held);
     assert!(app.wait_idle());
     assert!(app.requests_for("/hold")[0].is_aborted);
     Ok(())
@@ -99,6 +108,14 @@ fn reserved_port() -> Outcome {
     assert!(get(addr, "/", WAIT_LIMIT).is_err());
     let listener = TcpListener::bind(addr)?;
     assert_eq!(listener.local_addr()?, addr);
+    Ok(())
+}
+
+fn panic_in_a_namespace() -> Outcome {
+    let namespace = Netns::new()?;
+    let body = || namespace.enter(|| resume_unwind(Box::new("the message")));
+    let panic = catch_unwind(AssertUnwindSafe(body)).expect_err("a panic");
+    assert_eq!(panic.downcast_ref(), Some(&"the message"));
     Ok(())
 }
 
