@@ -9,7 +9,7 @@ use crate::passthrough::{ForwardListener, end_of, fixture, forward_to, until_fre
 use crate::support::agent::Agent;
 use crate::support::http::End;
 use crate::support::observe::{log_lines, logged, until};
-use crate::support::ports::reserve;
+use crate::support::ports::{reserve, wait_until_refused};
 use crate::support::raw::connect;
 use crate::support::table::{Table, agent_with};
 use crate::support::trials::trials;
@@ -38,6 +38,7 @@ fn connect_then_stop_target(listener: &ForwardListener, port: u16) {
     // The EOF shows that the agent has seen this connection before the next one.
     assert_eq!(client.read(&mut [0]).expect("EOF"), 0);
     drop(app);
+    assert!(wait_until_refused((Ipv4Addr::LOCALHOST, port).into()));
     assert_eq!(end_of(listener, b""), End::Reset);
 }
 

@@ -1,6 +1,7 @@
 //! Ports for one test: reserved for an agent (they refuse connections until it listens), with a full backlog, or
 //! resetting connections.
 
+use super::{WAIT_LIMIT, within};
 use rustix::net::{
     AddressFamily, SocketFlags, SocketType, bind, getsockname, ipproto, listen, socket_with,
     sockopt,
@@ -14,8 +15,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-/// A port that no other process can bind. Its socket never listens, so connections are refused, and the agent can
-/// listen on it with `SO_REUSEADDR`.
+/// A port that no other test gets: the kernel does not choose a port that is bound on any address, also for a socket with
+/// `SO_REUSEADDR`. Its socket never listens, so connections are refused, and the agent can listen on it with
+/// `SO_REUSEADDR`.
 #[derive(Debug)]
 pub struct Reserved {
     /// The port.
@@ -142,6 +144,12 @@ impl Drop for Resetting {
             let _ = thread.join();
         }
     }
+}
+
+/// Waits until a port whose listener is closed refuses connections: a process that another test forks at this moment has a
+/// copy of the listener until its exec. Returns whether that was in time.
+pub fn wait_until_refused(addr: SocketAddr) -> bool {
+    within(WAIT_LIMIT, || TcpStream::connect(addr).is_err())
 }
 
 /// Makes the close of a connection send a reset.

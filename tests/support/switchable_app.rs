@@ -13,7 +13,7 @@ use smol::io::{AsyncReadExt, AsyncWriteExt};
 use smol::{LocalExecutor, future::or};
 
 use super::observe::until;
-use super::{WAIT_LIMIT, within};
+use super::ports::wait_until_refused;
 
 /// What the app does with the next request, and with the requests that it holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,8 +111,7 @@ impl Drop for SwitchableApp {
         // Stops the thread, which closes the port and every connection.
         self.shared.running.0.close();
         let _ = self.serving.take().map(JoinHandle::join);
-        // A process that another test forks at this moment has a copy of the listener until its exec.
-        within(WAIT_LIMIT, || TcpStream::connect(self.addr()).is_err());
+        wait_until_refused(self.addr());
     }
 }
 
