@@ -4,14 +4,15 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use libtest_mimic::Trial;
 
+use crate::support::WAIT_LIMIT;
 use crate::support::agent::{Agent, Setup};
 use crate::support::http::{self, End};
-use crate::support::netns::Netns;
+use crate::support::netns::{self, Netns};
+use crate::support::observe::{log_lines, logged};
 use crate::support::ports::reserve_port;
 use crate::support::switchable_app::{ReplyMode, SwitchableApp};
 use crate::support::table::Table;
 use crate::support::trials::trials;
-use crate::support::{Need, WAIT_LIMIT};
 
 const LIVEZ: &str = "/app-health/web/livez";
 const STATUS_PORT: u16 = 15020;
@@ -25,13 +26,7 @@ const POD: [IpAddr; 2] = [
 ];
 
 pub fn tests() -> Vec<Trial> {
-    trials!["allowed_peers" needs &[
-        Need::Root,
-        Need::Ipv6,
-        Need::Peer("ip"),
-        Need::Peer("unshare"),
-        Need::Peer("nsenter"),
-    ];
+    trials!["allowed_peers" needs netns::NEEDS;
         without_the_flag_every_peer_is_answered,
         a_peer_outside_the_networks_is_reset_counted_and_logged,
         an_ipv4_peer_of_an_ipv6_listener_is_an_ipv4_peer,
@@ -56,7 +51,7 @@ impl Fixture {
         let setup = Setup::new()
             .wrapped_by(&wrapper)
             .status(pod.enter(|| reserve_port(STATUS_PORT)))
-            .probers(&Table::new().http(LIVEZ, app.port(), 1).json())
+            .probers(&Table::new().http(LIVEZ, app.port(), 30).json())
             .arg(format!("--forward={FORWARD_PORT}={}", app.addr()));
         let setup = args.iter().fold(setup, |setup, arg| setup.arg(*arg));
         let agent = setup.start().expect("the agent starts");
@@ -154,8 +149,7 @@ fn rejected_peers_are_logged_once_a_while_and_counted_each() {
         assert_eq!(fixture.status_from_node(POD[0], STATUS_PORT), None);
     }
     assert_eq!(fixture.rejected(), Some(CONNECTIONS as f64));
-    let lines = fixture.agent.log();
-    let lines = lines.iter().filter(|line| line.contains("--allow-from"));
-    let lines = lines.count();
-    assert!(lines > 0 && lines < CONNECTIONS / 2, "{lines}");
+    logged(&fixture.agent, "--allow-from");
+    let lines = log_lines(&fixture.agent, "--allow-from").len();
+    assert!(lines < CONNECTIONS / 2, "{lines}");
 }

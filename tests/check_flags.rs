@@ -226,12 +226,12 @@ fn the_connect_timeout_does_not_limit_the_response() {
         None,
         vec![vec![
             Action::Bytes(10),
-            Action::Step(Step::Pause(Duration::from_millis(600))),
+            Action::Step(Step::Pause(Duration::from_millis(2500))),
             send(FINE),
         ]],
     );
     let url = format!("http://127.0.0.1:{}/", app.port());
-    assert!(check_json(&["--timeout=60", "--connect-timeout=300ms", &url]).is_healthy());
+    assert!(check_json(&["--timeout=60", "--connect-timeout=2s", &url]).is_healthy());
 }
 
 fn quiet_prints_no_result() {
@@ -273,7 +273,7 @@ fn full_pipe() -> (OwnedFd, OwnedFd) {
 fn a_full_stdout_does_not_hold_the_check() {
     let app = healthy_app();
     let (_reader, writer) = full_pipe();
-    let mut command = probelet(&["check", "--timeout=300ms", &url(&app, "/")]);
+    let mut command = probelet(&["check", "--timeout=2s", &url(&app, "/")]);
     command
         .stdin(Stdio::null())
         .stdout(writer)
@@ -285,7 +285,7 @@ fn a_full_stdout_does_not_hold_the_check() {
 fn a_full_stderr_does_not_hold_the_check() {
     let app = healthy_app();
     let (_reader, writer) = full_pipe();
-    let mut command = probelet(&["check", "--verbose", "--timeout=300ms", &url(&app, "/")]);
+    let mut command = probelet(&["check", "--verbose", "--timeout=2s", &url(&app, "/")]);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())

@@ -345,7 +345,7 @@ fn localhost_is_tried_in_both_families() {
 fn several_handlers_have_one_deadline() {
     let app = app(&[("/ok", response(200, "")), ("/hangs", vec![Step::Hold])]);
     let members = format!(
-        r#""all":[{{{}}},{{{}}}],"timeoutSeconds":1"#,
+        r#""all":[{{{}}},{{{}}}],"timeoutSeconds":3"#,
         get(&app, "/ok"),
         get(&app, "/hangs")
     );

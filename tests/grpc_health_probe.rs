@@ -125,11 +125,16 @@ fn both_with(args: &[&str], variables: &[(&str, &Path)], code: i32, words: &str)
     }
 }
 
-/// Runs both programs on a server with these further arguments.
+/// Runs both programs on a server with these further arguments. Where it is to respond, the timeouts are those of a busy
+/// machine, unless an argument sets another: the last one counts.
 #[track_caller]
 fn both_on(server: &str, args: &[&str], code: i32, words: &str) {
     let addr = Servers::get().addr(server);
-    both(&[&[&*addr], args].concat(), code, words);
+    let timeouts: &[&str] = match code {
+        0 | 3 | 4 => &["-connect-timeout=15s", "-rpc-timeout=15s"],
+        _ => &[],
+    };
+    both(&[&[&*addr], timeouts, args].concat(), code, words);
 }
 
 const SERVING: &str = "status: SERVING\n";

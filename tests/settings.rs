@@ -42,7 +42,7 @@ pub fn tests() -> Vec<Trial> {
 
 fn values_follow_a_space_or_an_equals_sign() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
-    let json = Table::new().http(LIVEZ, app.port(), 1).json();
+    let json = Table::new().http(LIVEZ, app.port(), 30).json();
     for between in [" ", "="] {
         let listen = reserve();
         let port = listen.port.to_string();
@@ -77,7 +77,7 @@ fn every_flag_is_also_an_environment_variable() {
         .env("PROBELET_SOURCE_IP", "127.0.0.6")
         .env(
             "PROBELET_APP_PROBERS",
-            &Table::new().http(LIVEZ, app.port(), 1).json(),
+            &Table::new().http(LIVEZ, app.port(), 30).json(),
         )
         .env("PROBELET_FORWARD", &forwards)
         .env("PROBELET_DEADLINE_MARGIN", "50")
@@ -100,8 +100,8 @@ fn every_flag_is_also_an_environment_variable() {
 fn flags_win_over_the_environment_and_empty_is_unset() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
     let other = reserve();
-    let right = Table::new().http(LIVEZ, app.port(), 1).json();
-    let wrong = Table::new().http(LIVEZ, other.port, 1).json();
+    let right = Table::new().http(LIVEZ, app.port(), 30).json();
+    let wrong = Table::new().http(LIVEZ, other.port, 30).json();
     let cases: [(Env, &[&str]); 4] = [
         (
             &[("ISTIO_KUBE_APP_PROBERS", &wrong)],
@@ -155,7 +155,7 @@ fn variables_of_a_service_are_not_settings() {
 
 fn the_target_defaults_to_the_pod_ip() {
     let refusing = reserve();
-    let table = Table::new().http(LIVEZ, refusing.port, 1).json();
+    let table = Table::new().http(LIVEZ, refusing.port, 30).json();
     let cases: [(Env, &[&str], &str); 6] = [
         (&[], &[], "127.0.0.1"),
         (&[("INSTANCE_IP", "127.0.0.2")], &[], "127.0.0.2"),
@@ -199,7 +199,7 @@ fn the_target_defaults_to_the_pod_ip() {
 
 fn probers_come_from_flag_environment_or_file() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
-    let json = Table::new().http(LIVEZ, app.port(), 1).json();
+    let json = Table::new().http(LIVEZ, app.port(), 30).json();
     let file = std::env::temp_dir().join(format!("probelet-probers-{}.json", std::process::id()));
     std::fs::write(&file, &json).expect("a folder for temporary files");
     let at = format!("@{}", file.display());
@@ -274,7 +274,7 @@ fn a_source_address_of_another_machine_is_reported() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
     // RFC 5737: no host has this address.
     let args = ["--source-ip", "192.0.2.1"];
-    let agent = agent_with(&Table::new().http(LIVEZ, app.port(), 1), &args);
+    let agent = agent_with(&Table::new().http(LIVEZ, app.port(), 30), &args);
     probe(&agent, LIVEZ).assert_is(502);
     let line = logged(&agent, "msg=\"prober failing\"");
     assert!(line.contains("reason=address_not_available"), "{line}");

@@ -134,8 +134,18 @@ fn a_large_pod_takes_less_than_48_mib() {
         let body = review_of(&pod);
         let start: String = pod.to_string().chars().take(200).collect();
         assert!(body.len() <= limits::REVIEW_BYTES, "{what}: {}", body.len());
-        client.send(&post(&body));
-        let answer = client.response();
+        let request = post(&body);
+        let mut send = || {
+            client.send(&request);
+            client.response()
+        };
+        let mut answer = send();
+        // Its timeout is over, as others use the CPU: a controller creates the pod again.
+        for _ in 0..3 {
+            if answer.code() == Some(503) && answer.took >= limits::REVIEW_TIMEOUT {
+                answer = send();
+            }
+        }
         // 413: more JSON values than a review may have.
         assert!(
             matches!(answer.code(), Some(200 | 413)),

@@ -6,6 +6,7 @@ use crate::support::trials::trials;
 use libtest_mimic::Trial;
 use probelet::limits;
 use rustix::process::Signal;
+use std::io::Write;
 use std::net::TcpStream;
 
 pub fn tests() -> Vec<Trial> {
@@ -46,14 +47,18 @@ fn a_request_in_flight_gets_the_memory_of_bodies_that_do_not_arrive() {
     let mut bodies =
         vec![limits::REVIEW_BYTES; limits::LARGE_BODY_BYTES_TOTAL / limits::REVIEW_BYTES];
     bodies.push(rest);
-    let _stalled: Vec<_> = bodies
+    let mut stalled: Vec<_> = bodies
         .iter()
         .map(|bytes| {
             let mut client = webhook.client();
-            client.send(&[&head(*bytes)[..], &vec![b' '; bytes - 1]].concat());
-            client
+            // Encrypted now, so that the time until the first body times out is that of the webhook.
+            let records = client.encrypt(&[&head(*bytes)[..], &vec![b' '; bytes - 1]].concat());
+            (client, records)
         })
         .collect();
+    for (client, records) in &mut stalled {
+        client.stream.sock.write_all(records).expect("sent");
+    }
     let held: usize = bodies.iter().sum();
     webhook.wait_metric("reserved_body_bytes", held as f64);
     let mut busy = webhook.client();
