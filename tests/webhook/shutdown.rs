@@ -51,8 +51,10 @@ fn a_request_in_flight_gets_the_memory_of_bodies_that_do_not_arrive() {
         .iter()
         .map(|bytes| {
             let mut client = webhook.client();
+            let request = [&head(*bytes)[..], &vec![b' '; bytes - 1]].concat();
             // Encrypted now, so that the time until the first body times out is that of the webhook.
-            let records = client.encrypt(&[&head(*bytes)[..], &vec![b' '; bytes - 1]].concat());
+            let records = request.chunks(16 * 1024);
+            let records: Vec<u8> = records.flat_map(|part| client.encrypt(part)).collect();
             (client, records)
         })
         .collect();
