@@ -52,6 +52,10 @@ pub(super) const RESOURCES_OF_SIDECAR: [Resource; 3] = [
     },
 ];
 
+/// The least memory with which a container starts under runc, as Docker requires it (`daemon/daemon_unix.go`:
+/// `linuxMinMemory`). In a pod with 5Mi the sidecar does not start, though it needs less than 1Mi once it runs.
+pub(super) const LEAST_MEMORY: &str = "6Mi";
+
 impl Resource {
     pub(super) fn default_request(&self) -> Quantity {
         Quantity::parse(self.request).unwrap_or_default()

@@ -4,7 +4,7 @@
 
 use super::admission::Admission;
 use super::pod_resources::{Amounts, PodResources, is_best_effort};
-use super::resource_choice::{Choice, RESOURCES_OF_SIDECAR, Resource};
+use super::resource_choice::{Choice, LEAST_MEMORY, RESOURCES_OF_SIDECAR, Resource};
 use crate::inject::annotation_names::RESOURCES;
 use crate::inject::container_bounds::is_huge_page;
 use crate::inject::options::PodOptions;
@@ -96,6 +96,9 @@ pub(super) fn sidecar_resources(
         sidecar: options.sidecar,
     };
     let keeps_best_effort = options.keeps_best_effort && pod.is_best_effort();
+    if let Some(reason) = too_little_memory(&pod) {
+        return Err(reason);
+    }
     if options.has_own_resources {
         let [cpu, memory, storage] = RESOURCES_OF_SIDECAR.each_ref().map(admission);
         let admissions = [cpu, memory];
@@ -175,6 +178,18 @@ fn check(
         None => {}
     }
     Ok(())
+}
+
+/// Why the sidecar does not start in the pod, which then never starts either. A smaller limit of the sidecar alone, such as
+/// the maximum of a LimitRange, does not count the pod's pause container, and may suffice.
+fn too_little_memory(pod: &PodResources<'_>) -> Option<String> {
+    let least = Quantity::parse(LEAST_MEMORY)?;
+    let limit = pod.own("memory").limit?;
+    (limit.is_positive() && limit < least).then(|| {
+        format!(
+            "the sidecar does not start with {limit} of memory: raise limits.memory in spec.resources to {least} or more"
+        )
+    })
 }
 
 /// Whether the sidecar of an earlier injection does not state a resource.

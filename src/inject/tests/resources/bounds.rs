@@ -410,3 +410,16 @@ fn a_minimum_without_room_in_the_pod_is_refused_with_the_amount_that_has_room() 
     assert_eq!(warnings_with(&document, &set), [""; 0]);
     resources_with(&document, &set);
 }
+
+#[test]
+fn a_pod_with_too_little_memory_for_the_start_of_its_sidecar_is_refused() {
+    let mut document = pod_of(json!({"requests": {"cpu": "1m", "memory": "2Mi"}}));
+    document["spec"]["resources"] = json!({"limits": {"memory": "5Mi"}});
+    let reason = "the sidecar does not start with 5Mi of memory: raise limits.memory in spec.resources to 6Mi or more";
+    assert_eq!(refusal_with(&document, &settings()), reason);
+    let annotated = with_annotation(&document, r#"{"requests":{"cpu":0,"memory":0}}"#);
+    assert_eq!(refusal_with(&annotated, &settings()), reason);
+    document["spec"]["resources"] = json!({"limits": {"memory": "6Mi"}});
+    assert_eq!(warnings_with(&document, &settings()), [""; 0]);
+    resources_with(&document, &settings());
+}
