@@ -44,8 +44,11 @@ pub fn tests() -> Vec<Trial> {
     tests
 }
 
+/// A gRPC probe connects again after 1, 2.6, 5.2 and 9.3 s. The last connection before the deadline has time to fail.
+const TIMEOUT_SECONDS: u32 = 9;
+
 fn agent(action: &str) -> Agent {
-    let members = format!(r#"{action},"timeoutSeconds":10"#);
+    let members = format!(r#"{action},"timeoutSeconds":{TIMEOUT_SECONDS}"#);
     agent_with(&Table::new().prober(LIVEZ, &members), &[])
 }
 

@@ -48,7 +48,11 @@ fn bound(addr: SocketAddr) -> rustix::io::Result<Reserved> {
     Ok(Reserved { port, _bound: fd })
 }
 
-fn tcp_socket(addr: SocketAddr) -> rustix::io::Result<OwnedFd> {
+/// A TCP socket of the family of this address.
+///
+/// # Errors
+/// The kernel's.
+pub fn tcp_socket(addr: SocketAddr) -> rustix::io::Result<OwnedFd> {
     let family = if addr.is_ipv6() {
         AddressFamily::INET6
     } else {

@@ -5,12 +5,14 @@ use super::http::{End, get, request};
 use super::kubelet::{Kubelet, ProbeRequest};
 use super::netns::{self, Netns};
 use super::path_scripted_app::{PathScriptedApp, Step};
-use super::ports::{full_backlog, reserve, resetting};
+use super::ports::{full_backlog, reserve, resetting, tcp_socket};
 use super::raw;
 use super::trials::trial;
 use super::{Need, Outcome, WAIT_LIMIT, needs};
 use libtest_mimic::Trial;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use rustix::net::sockopt::set_socket_reuseaddr;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::time::Duration;
 
@@ -32,6 +34,10 @@ pub fn tests() -> Vec<Trial> {
         trial(
             "support::reserved_port_refuses_and_can_be_listened_on",
             reserved_port,
+        ),
+        trial(
+            "support::until_read_ignores_other_connections_of_its_address",
+            until_read_ignores_other_connections,
         ),
         needs(
             netns::NEEDS,
@@ -108,6 +114,28 @@ fn reserved_port() -> Outcome {
     assert!(get(addr, "/", WAIT_LIMIT).is_err());
     let listener = TcpListener::bind(addr)?;
     assert_eq!(listener.local_addr()?, addr);
+    Ok(())
+}
+
+/// As the kernel shares a local port among connections to different ports.
+fn until_read_ignores_other_connections() -> Outcome {
+    let listeners = [(); 2].map(|()| TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    let [reading, silent] = listeners;
+    let (reading, silent) = (reading?, silent?);
+    let mut from = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    let mut streams = Vec::new();
+    for to in [&silent, &reading] {
+        let fd = tcp_socket(from)?;
+        set_socket_reuseaddr(&fd, true)?;
+        rustix::net::bind(&fd, &from)?;
+        rustix::net::connect(&fd, &to.local_addr()?)?;
+        let mut stream = TcpStream::from(fd);
+        from = stream.local_addr()?;
+        stream.write_all(b"x")?;
+        streams.push(stream);
+    }
+    reading.accept()?.0.read_exact(&mut [0])?;
+    raw::until_read(&streams[1..]);
     Ok(())
 }
 
