@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::agent::Agent;
 use super::{WAIT_LIMIT, within};
@@ -38,6 +38,44 @@ pub fn proc_figure(pid: u32, file: &str, field: &str) -> Option<u64> {
     let text = std::fs::read_to_string(format!("/proc/{pid}/{file}")).ok()?;
     let line = text.lines().find(|l| l.split(':').next() == Some(field))?;
     line.split_whitespace().nth(1)?.parse().ok()
+}
+
+/// Measures how long a process took for the thread that waits for it, without the time that other processes had the CPU.
+#[derive(Debug)]
+pub struct Stopwatch {
+    pid: u32,
+    began: Instant,
+    delays: [Duration; 2],
+}
+
+impl Stopwatch {
+    /// Starts it in the thread that waits. The main thread of the process is the one that works.
+    pub fn start(pid: u32) -> Stopwatch {
+        Stopwatch {
+            pid,
+            began: Instant::now(),
+            delays: run_delays(pid),
+        }
+    }
+
+    /// The time since the start, less the longer of the times that either thread was ready to run and had no CPU. They
+    /// overlap, so their sum would be too much.
+    pub fn elapsed(&self) -> Duration {
+        let delays = run_delays(self.pid).into_iter().zip(self.delays);
+        let longest = delays.map(|(now, then)| now - then).max();
+        let elapsed = self.began.elapsed();
+        elapsed.saturating_sub(longest.unwrap_or_default())
+    }
+}
+
+/// The run delays of a process's main thread and of this one (`Documentation/scheduler/sched-stats.rst`).
+fn run_delays(pid: u32) -> [Duration; 2] {
+    ["thread-self".into(), pid.to_string()].map(|thread| {
+        let text = std::fs::read_to_string(format!("/proc/{thread}/schedstat"));
+        let text = text.expect("it exists");
+        let delay = text.split_whitespace().nth(1).and_then(|n| n.parse().ok());
+        Duration::from_nanos(delay.expect("a figure"))
+    })
 }
 
 /// The number of the next descriptor of a process. Inherited descriptors may leave gaps below the highest.

@@ -6,6 +6,8 @@ use super::fixture::{
     Client, Webhook, assert_injected, get, head, padded, pod, post, review_of, trusting,
 };
 use super::hostile_handshakes::{self, Handshake};
+use crate::support::http::Response;
+use crate::support::observe::Stopwatch;
 use crate::support::raw::connect_from;
 use crate::support::trials::trials;
 use crate::support::{Need, WAIT_LIMIT, within};
@@ -52,7 +54,7 @@ pub fn tests() -> Vec<Trial> {
 /// `resources.limits.memory` of `deploy/webhook`.
 const MEMORY_LIMIT_BYTES: u64 = 96 << 20;
 
-/// A bound that a busy machine keeps, and below the 5 s that the API server waits for a response.
+/// Below the 5 s that the API server waits for a response. The time that other processes have the CPU is not counted.
 const REVIEW_BOUND: Duration = Duration::from_secs(4);
 
 /// The timeout of a review while all attacks run, which leave a machine of two cores little CPU time.
@@ -371,7 +373,7 @@ fn pipeline(client: &mut Client, target: &Target) {
     }
 }
 
-/// The time of each review, on an established connection and on new ones.
+/// The time of each review by [`Stopwatch`], on an established connection and on new ones.
 #[derive(Default)]
 struct Times {
     established: Vec<Duration>,
@@ -422,13 +424,13 @@ fn reviews_during(
     let mut review = |number: usize| {
         let name = format!("web-{number}");
         let request = post(&review_of(&pod(&name)));
-        let began = Instant::now();
+        let watch = Stopwatch::start(webhook.pid());
         established.send(&request);
         assert_injected(&established.response(), &name);
-        times.established.push(began.elapsed());
-        let began = Instant::now();
-        assert_injected(&webhook.send(&request), &name);
-        times.new.push(began.elapsed());
+        times.established.push(watch.elapsed());
+        let watch = Stopwatch::start(webhook.pid());
+        assert_injected(&send_on_new_connection(webhook, &request), &name);
+        times.new.push(watch.elapsed());
     };
     std::thread::scope(|scope| {
         let (is_ready, ready) = mpsc::channel();
@@ -449,6 +451,19 @@ fn reviews_during(
         }
     });
     times
+}
+
+/// Sends a request, again if the connection was evicted as slow only because the client or the webhook had no CPU.
+fn send_on_new_connection(webhook: &Webhook, request: &[u8]) -> Response {
+    loop {
+        let (began, watch) = (Instant::now(), Stopwatch::start(webhook.pid()));
+        let slow = limits::WEBHOOK_SLOW_HANDSHAKE;
+        match webhook.try_send(request) {
+            Ok(response) => return response,
+            Err(_) if began.elapsed() >= slow && watch.elapsed() < slow => {}
+            Err(error) => panic!("after {:?}: {error}", began.elapsed()),
+        }
+    }
 }
 
 /// Stops attacks when it is dropped.

@@ -217,9 +217,22 @@ impl Webhook {
 
     /// Sends one request on a new connection, and returns the response.
     pub fn send(&self, request: &[u8]) -> Response {
-        let mut client = self.client();
+        self.try_send(request).expect("a handshake")
+    }
+
+    /// Sends one request on a new connection, and returns the response.
+    ///
+    /// # Errors
+    /// Why the handshake failed.
+    pub fn try_send(&self, request: &[u8]) -> std::io::Result<Response> {
+        let mut client = self.client_trusting(&trusting(&self.authority.pem()))?;
         client.send(request);
-        client.response()
+        Ok(client.response())
+    }
+
+    /// The process ID.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
     }
 
     /// The value of a metric. The whole page is checked for Prometheus' format.
