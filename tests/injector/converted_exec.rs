@@ -394,7 +394,8 @@ fn curl_has_the_verdicts_of_an_http_prober() {
         row(&["curl", "-f", &url], is_healthy)
     });
     judge(&responses);
-    let closed = reserve().port;
+    let reserved = reserve();
+    let closed = reserved.port;
     let [shell, failing, down] = ["200", "503", ""].map(|path| match path {
         "" => format!("curl -f http://127.0.0.1:{closed}/"),
         path => format!("curl -fsS 'http://127.0.0.1:$(PORT)/{path}?a=b'"),
@@ -511,7 +512,8 @@ fn curl_and_the_agent_differ_as_documented() {
 
 fn nc_has_the_verdicts_of_a_tcp_prober() {
     let app = app();
-    let (port, closed) = (app.port(), reserve().port);
+    let reserved = reserve();
+    let (port, closed) = (app.port(), reserved.port);
     let reset_at_once = resetting(Duration::from_millis(200));
     let resetting = reset_at_once.port;
     let backlog = full_backlog();
@@ -562,7 +564,8 @@ impl Servers {
 fn grpc_health_probe_has_the_verdicts_of_a_grpc_prober() {
     let [health, bare, failing] = ["health", "bare", "failing"].map(Servers::port);
     let http = app();
-    let (http, closed) = (http.port(), reserve().port);
+    let reserved = reserve();
+    let (http, closed) = (http.port(), reserved.port);
     let probe = |args: &str, is_healthy| words(&format!("{GRPC} {args}"), is_healthy);
     judge(&[
         probe(&format!("-addr=:{health}"), true),
@@ -644,7 +647,8 @@ fn check_follows_redirects_to_localhost() {
 fn check_has_the_verdicts_of_kubelets_probers() {
     let probelet = argv(&binary()).join(" ");
     let app = app();
-    let (port, closed) = (app.port(), reserve().port);
+    let reserved = reserve();
+    let (port, closed) = (app.port(), reserved.port);
     let health = Servers::port("health");
     let check = |args: &str, is_healthy| words(&format!("{probelet} check {args}"), is_healthy);
     // 200 to 399 are healthy, and redirects are followed.
