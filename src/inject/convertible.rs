@@ -1,53 +1,80 @@
 //! The exec probes that injection would convert if the settings said so. `audit` lists them.
 
-use super::annotation_names::CONVERT_EXEC;
 use super::intent::Intent;
 use super::kinds::{self, Pods};
 use super::options::PodOptions;
+use super::options::annotations;
 use super::settings::Settings;
 use super::view::PodView;
+use super::view::collections::SpecList;
+use super::view::probe_kind::ProbeKind;
 use serde_json::Value;
 
-/// The labels of the exec probes of a resource that become probers with the annotation: `livenessProbe of web`. None if the
-/// settings or the pod's annotation say whether they are converted.
-pub(crate) fn convertible_exec_probes(resource: &Value, settings: &Settings) -> Vec<Box<str>> {
-    if settings.convert_exec {
-        return Vec::new();
+/// Finds exec probes that become probers with the annotation.
+pub(crate) struct ConvertibleExec {
+    /// Those of the injection, with `convert_exec`.
+    settings: Settings,
+}
+
+impl ConvertibleExec {
+    /// None if the settings convert exec probes already.
+    pub(crate) fn new(settings: &Settings) -> Option<ConvertibleExec> {
+        (!settings.convert_exec).then(|| ConvertibleExec {
+            settings: Settings {
+                convert_exec: true,
+                ..settings.clone()
+            },
+        })
     }
-    let settings = Settings {
-        convert_exec: true,
-        ..settings.clone()
-    };
-    let mut labels = Vec::new();
-    for resource_of_list in kinds::resources(resource, &settings.kind_templates) {
-        let Pods::Known(location) = resource_of_list.pods else {
-            continue;
-        };
-        let Some(pod) = location.pod.resolve(resource) else {
-            continue;
-        };
-        if pod["metadata"]["annotations"].get(CONVERT_EXEC).is_some() {
-            continue;
+
+    /// The labels of those of a resource: `livenessProbe of web`. None of a pod whose annotation says whether they are
+    /// converted.
+    pub(crate) fn labels(&self, resource: &Value) -> Vec<Box<str>> {
+        let mut labels = Vec::new();
+        for resource_of_list in kinds::resources(resource, &self.settings.kind_templates) {
+            let Pods::Known(location) = resource_of_list.pods else {
+                continue;
+            };
+            let Some(pod) = location.pod.resolve(resource) else {
+                continue;
+            };
+            if !has_exec_probe(pod) || annotations::sets_convert_exec(&pod["metadata"]) {
+                continue;
+            }
+            // Reasons why there are none, and warnings, are those of the injection.
+            let Ok(view) = PodView::read(pod, resource, &location.pod) else {
+                continue;
+            };
+            let options = PodOptions::read(&pod["metadata"], &self.settings, &mut Vec::new());
+            let intent = options.and_then(|options| {
+                Intent::new(
+                    &view,
+                    location.runs_to_completion,
+                    &options,
+                    &mut Vec::new(),
+                )
+            });
+            let Ok(intent) = intent else { continue };
+            let found = view.probes.iter().filter(|probe| {
+                let is_exec = probe.exec_handler().is_some();
+                is_exec && !probe.is_injected() && intent.destinations.contains_key(&probe.key)
+            });
+            labels.extend(found.map(|probe| probe.label.clone()));
         }
-        // Reasons why there are none, and warnings, are those of the injection.
-        let Ok(view) = PodView::read(pod, resource, &location.pod) else {
-            continue;
-        };
-        let options = PodOptions::read(&pod["metadata"], &settings, &mut Vec::new());
-        let intent = options.and_then(|options| {
-            Intent::new(
-                &view,
-                location.runs_to_completion,
-                &options,
-                &mut Vec::new(),
-            )
-        });
-        let Ok(intent) = intent else { continue };
-        let found = view.probes.iter().filter(|probe| {
-            let is_exec = probe.exec_handler().is_some();
-            is_exec && !probe.is_injected() && intent.destinations.contains_key(&probe.key)
-        });
-        labels.extend(found.map(|probe| probe.label.clone()));
+        labels
     }
-    labels
+}
+
+/// Whether a pod has an exec probe. Few have, and the others need not be read.
+fn has_exec_probe(pod: &Value) -> bool {
+    let lists = SpecList::OF_CONTAINERS.into_iter();
+    let mut containers =
+        lists.flat_map(|list| pod["spec"][list.key()].as_array().into_iter().flatten());
+    containers.any(|container| {
+        let mut probes = ProbeKind::ALL.into_iter();
+        probes.any(|kind| {
+            kind.find(container)
+                .is_some_and(|probe| probe["exec"].is_object())
+        })
+    })
 }

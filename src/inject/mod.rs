@@ -37,7 +37,7 @@ use crate::manifest::{Pointer, SourceText};
 use changes::changes;
 pub use container_bounds::ContainerBounds;
 #[cfg(feature = "inject")]
-pub(crate) use convertible::convertible_exec_probes;
+pub(crate) use convertible::ConvertibleExec;
 pub(crate) use intent::OTHER_CONTAINER;
 use intent::{Intent, ONLY_EXEC};
 #[cfg(feature = "inject")]

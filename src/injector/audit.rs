@@ -3,6 +3,7 @@
 //! warning. A ReplicaSet whose pods the API server rejects reports it in Events and a condition only.
 
 mod controllers;
+mod convertible;
 mod pod_template;
 mod sidecar_faults;
 
@@ -12,13 +13,14 @@ use super::io::{Error, Io, print_line};
 use super::settings::{KindCheck, SettingSources};
 use crate::inject::values::Values;
 use crate::inject::{
-    Effect, OTHER_CONTAINER, Report, Settings, Task, Verdict, annotation_names,
-    convertible_exec_probes, possible_resources, reports,
+    ConvertibleExec, Effect, OTHER_CONTAINER, Report, Settings, Task, Verdict, annotation_names,
+    possible_resources, reports,
 };
 use crate::limits;
 use crate::manifest::Document;
 use crate::text::EscapedLine;
 use controllers::{Controllers, owners, uid};
+use convertible::ConvertibleProbe;
 use pod_template::PodTemplate;
 use serde_json::{Value, json};
 use sidecar_faults::{PossibleSidecars, Rejection, start_failure};
@@ -59,6 +61,7 @@ pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
     let inputs = inputs(&options.inputs)?;
     let (settings, kinds) = options.settings.load()?;
     let mut audit = Audit {
+        convertible: ConvertibleExec::new(&settings),
         settings,
         kinds,
         label: options.label,
@@ -80,6 +83,8 @@ pub(super) fn run(options: AuditOptions, io: &mut Io<'_>) -> Result<u8, Error> {
 /// The findings of all inputs. A Namespace may follow its pods, so nothing is printed before the end.
 struct Audit {
     settings: Settings,
+    /// None if the settings convert exec probes.
+    convertible: Option<ConvertibleExec>,
     kinds: KindCheck,
     label: Label,
     webhook_namespace: Box<str>,
@@ -117,7 +122,7 @@ struct Finding {
     line: Option<Line>,
     warnings: Vec<String>,
     /// The exec probes that could be converted.
-    convertible: Vec<String>,
+    convertible: Vec<ConvertibleProbe>,
     outdated: Outdated,
 }
 
@@ -223,14 +228,20 @@ impl Audit {
             return Ok(());
         }
         let name = full_name(&report.name, report.namespace.as_deref());
-        let convertible = convertible_exec_probes(resource, &self.settings).into_iter();
+        let convertible = self.convertible.as_ref();
+        let labels = convertible.map_or_else(Vec::new, |convertible| convertible.labels(resource));
+        let convertible = labels.into_iter().map(|label| ConvertibleProbe {
+            resource: (*name).into(),
+            label,
+            owner: owners(resource).next().map(Into::into),
+        });
         let mut warnings = report.warnings.iter();
         let mut reason = reason(report);
         if needs_no_injection {
             (warnings, reason) = ([].iter(), None);
         }
         self.add_finding(Finding {
-            convertible: convertible.map(|label| format!("{name} {label}")).collect(),
+            convertible: convertible.collect(),
             namespace: namespace.into(),
             line: reason.map(|reason| {
                 Line::Text(self.line(&report.name, report.namespace.as_deref(), &reason))
@@ -347,9 +358,10 @@ impl Audit {
 
     /// Adds a finding that has text.
     fn add_finding(&mut self, finding: Finding) -> Result<(), Error> {
-        let texts = finding.warnings.iter().chain(&finding.convertible);
+        let warnings = finding.warnings.iter().map(String::len);
+        let convertible = finding.convertible.iter().map(ConvertibleProbe::len);
         let bytes =
-            texts.map(String::len).sum::<usize>() + finding.line.as_ref().map_or(0, Line::len);
+            warnings.chain(convertible).sum::<usize>() + finding.line.as_ref().map_or(0, Line::len);
         if bytes == 0 {
             return Ok(());
         }
@@ -409,7 +421,7 @@ impl Audit {
                     .map_err(|error| Error::stdout(&error))?;
             }
         }
-        if let Some(note) = note_of_convertible(&convertible) {
+        if let Some(note) = convertible::note(&convertible) {
             print_line(io.stderr, note);
         }
         io.stdout.flush().map_err(|error| Error::stdout(&error))?;
@@ -422,29 +434,6 @@ fn parse_resources(text: &str) -> Option<Value> {
     let mut values = Values::default();
     values.set_from_text("resources", text).ok()?;
     values.resources
-}
-
-/// The most exec probes that the note names.
-const NAMED_CONVERTIBLE: usize = 3;
-
-/// Says how many exec probes the agent could replace, and names the first.
-fn note_of_convertible(probes: &[&String]) -> Option<String> {
-    let (named, more) = probes.split_at(probes.len().min(NAMED_CONVERTIBLE));
-    let names: Vec<&str> = named.iter().map(|name| name.as_str()).collect();
-    let names = names.join(", ");
-    let more = match more.len() {
-        0 => String::new(),
-        more => format!(" and {more} more"),
-    };
-    let what = match probes.len() {
-        0 => return None,
-        1 => "1 exec probe".into(),
-        count => format!("{count} exec probes"),
-    };
-    let annotation = annotation_names::CONVERT_EXEC;
-    Some(format!(
-        "note: {what} could become probes by the sidecar, with annotation {annotation}: {names}{more}"
-    ))
 }
 
 /// kubelet does not probe a pod that has ended.
