@@ -14,13 +14,19 @@
 //! source text of a node that injection had to expand: a YAML alias, a mapping with a merge key, or a probe with a
 //! null under `httpGet` (`"null": true`).
 
+mod entry;
+mod probe;
+
 use super::collections::Collection;
-use super::handler::{COMMAND, HandlerKind};
+use super::handler::HandlerKind;
 use super::probe_kind::is_key;
 use crate::config::DEFAULT_STATUS_PORT;
 use crate::inject::annotation_names::{EXCLUDE_INBOUND, ORIGINAL_ANNOTATION, SKIP_INBOUND};
-use crate::manifest::fragment_value;
 use crate::text::Quoted;
+use entry::{Entry, field_entry, is_empty, optional, value_entry};
+pub(in crate::inject) use probe::{
+    SavedField, SavedProbe, SavedTimeout, SavedValue, key_text_or_name, parse_key_text,
+};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -108,125 +114,9 @@ impl SourceKey {
     }
 }
 
-/// The parts of a probe or hook that injection replaced.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::inject) struct SavedProbe {
-    /// Source text of the whole probe, if injection expanded it.
-    pub(in crate::inject) source: Option<Box<str>>,
-    /// Source text of the handler, if injection expanded that.
-    pub(in crate::inject) handler_source: Option<Box<str>>,
-    /// Whether the probe had a null under the key `httpGet`.
-    pub(in crate::inject) has_null: bool,
-    /// Source text of the handler's key, if that was not `httpGet`.
-    pub(in crate::inject) key: Option<Box<str>>,
-    /// The original of `timeoutSeconds`, if injection raised it.
-    pub(in crate::inject) timeout: Option<SavedTimeout>,
-    /// By the name that the field has in the rewritten probe.
-    pub(in crate::inject) fields: BTreeMap<Box<str>, SavedField>,
-}
-
-/// The original of a timeout that injection raised.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::inject) struct SavedTimeout {
-    /// The value, if the probe had one.
-    pub(in crate::inject) original: Option<SavedValue>,
-    /// The timeout that injection wrote, in seconds.
-    pub(in crate::inject) raised: u64,
-}
-
-/// The original of a field.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(in crate::inject) struct SavedField {
-    /// The value, if that was replaced.
-    pub(in crate::inject) value: Option<SavedValue>,
-    /// Source text of the key, if that was replaced.
-    pub(in crate::inject) key: Option<Box<str>>,
-    /// The number that a port name resolved to.
-    pub(in crate::inject) port: Option<u16>,
-}
-
-/// A value that was replaced.
-#[derive(Clone, Debug, PartialEq)]
-pub(in crate::inject) struct SavedValue {
-    /// Its source text.
-    pub(in crate::inject) text: Box<str>,
-    /// The value; early builds did not save that of an alias.
-    pub(in crate::inject) value: Option<Value>,
-}
-
-impl SavedValue {
-    pub(in crate::inject) fn new(text: Option<Box<str>>, value: &Value) -> Self {
-        Self {
-            text: text.unwrap_or_else(|| value.to_string().into()),
-            value: Some(value.clone()),
-        }
-    }
-}
-
-impl SavedField {
-    /// Whether injection added the field.
-    pub(in crate::inject) fn is_added(&self) -> bool {
-        self.value.is_none() && self.key.is_none()
-    }
-}
-
-impl SavedProbe {
-    /// The kind of the original handler.
-    pub(in crate::inject) fn kind(&self) -> HandlerKind {
-        let key = self.key.as_deref().map(parse_key_text);
-        key.and_then(|key| HandlerKind::from_key(&key))
-            .unwrap_or(HandlerKind::HttpGet)
-    }
-
-    /// Whether it has the command of an `exec` handler, if it is one, and no command if it is none.
-    fn has_command_of_exec(&self) -> bool {
-        let port = self.fields.get("port").and_then(|port| port.key.as_ref());
-        (self.kind() == HandlerKind::Exec) == port.is_some()
-    }
-
-    /// Whether this is the original path.
-    pub(super) fn has_path(&self, path: &str) -> bool {
-        let field = self
-            .fields
-            .get("path")
-            .and_then(|field| field.value.as_ref());
-        field.is_some_and(|saved| saved.value.as_ref().is_some_and(|value| value == path))
-    }
-
-    /// Whether this `httpGet` is the original handler, as far as injection replaced it.
-    pub(in crate::inject) fn is_original(&self, get: &Value) -> bool {
-        let mut fields = self.fields.iter();
-        self.key.is_none()
-            && fields.all(|(name, field)| {
-                let saved = field.value.as_ref().and_then(|saved| saved.value.as_ref());
-                field.is_added() || saved.is_some_and(|value| get.get(&**name) == Some(value))
-            })
-    }
-
-    /// Whether injection pointed the probe at a path of the status port, and not at a forwarded port.
-    pub(in crate::inject) fn is_rewritten(&self) -> bool {
-        self.fields.contains_key("path")
-    }
-}
-
 /// The key of the handler of a probe. Keys of its fields start with it.
 fn handler_key(probe: &str) -> String {
     format!("{probe}.{}", HandlerKind::HttpGet.key())
-}
-
-/// The name in a key's source text.
-pub(in crate::inject) fn parse_key_text(text: &str) -> Box<str> {
-    let entry = fragment_value(&format!("{{{text}: 0}}"));
-    let name = entry
-        .as_ref()
-        .and_then(|entry| entry.as_object()?.keys().next());
-    name.map_or_else(|| text.into(), |name| (**name).into())
-}
-
-/// The source text of a key, if it can be read back as this name, else the name.
-pub(in crate::inject) fn key_text_or_name(text: Option<Box<str>>, name: &str) -> Box<str> {
-    text.filter(|text| *parse_key_text(text) == *name)
-        .unwrap_or_else(|| Value::from(name).to_string().into())
 }
 
 impl Saved {
@@ -419,140 +309,6 @@ impl<'a> FieldKey<'a> {
         let probe = handler.strip_suffix(".httpGet")?;
         let is_known = ["path", "port", "protocol", "scheme"].contains(&field);
         (is_known && is_key(probe)).then_some(Self { probe, field })
-    }
-}
-
-/// One entry of the annotation.
-struct Entry {
-    is_null: bool,
-    was: Option<SavedValue>,
-    source: Option<Box<str>>,
-    key: Option<Box<str>>,
-    port: Option<u16>,
-    raised: Option<u64>,
-    has_null: bool,
-}
-
-impl Entry {
-    fn read(value: &Value) -> Option<Self> {
-        let empty = Map::new();
-        let members = match value {
-            Value::Null => &empty,
-            Value::Object(members) => members,
-            _ => return None,
-        };
-        let text = |name| match members.get(name) {
-            None => Some(None),
-            Some(value) => value.as_str().map(|text| Some(Box::from(text))),
-        };
-        let was = text("was")?.map(|text: Box<str>| SavedValue {
-            value: members.get("is").cloned().or_else(|| fragment_value(&text)),
-            text,
-        });
-        let port = match members.get("port") {
-            None => None,
-            Some(port) => Some(port.as_u64()?.try_into().ok()?),
-        };
-        Some(Self {
-            is_null: value.is_null(),
-            was,
-            source: text("source")?,
-            key: text("key")?,
-            port,
-            raised: members.get("raised").and_then(Value::as_u64),
-            has_null: members.get("null") == Some(&true.into()),
-        })
-    }
-
-    /// The source text of a node that injection expanded. Early builds saved only aliases, as `was`.
-    fn source(&self) -> Option<Box<str>> {
-        let alias = self.was.as_ref().map(|was| &was.text);
-        let alias = alias.filter(|text| text.trim_start().starts_with('*'));
-        self.source.clone().or_else(|| alias.cloned())
-    }
-
-    /// The original value of a collection or an annotation, if it is a possible one: anyone can edit the annotation.
-    fn value(self, is_possible: fn(&Value) -> bool) -> Option<Option<SavedValue>> {
-        let is_possible = match &self.was {
-            None => true,
-            Some(was) => was.value.as_ref().is_none_or(is_possible),
-        };
-        (is_possible && self.key.is_none() && self.source.is_none()).then_some(self.was)
-    }
-
-    /// The original of a raised timeout, if it is a possible one.
-    fn timeout(self) -> Option<SavedTimeout> {
-        let raised = self.raised?;
-        let original = self.value(|value| value.is_u64() || value.is_null())?;
-        let has_value = original.as_ref().is_none_or(|was| was.value.is_some());
-        has_value.then_some(SavedTimeout { original, raised })
-    }
-
-    /// The original of a field of a rewritten probe, if it is a possible one.
-    fn field(self, name: &str) -> Option<SavedField> {
-        let key = self.key.as_deref().map(parse_key_text);
-        let is_possible = |value: &Value| match name {
-            "port" if key.is_some() => {
-                let command = value.as_array();
-                command.is_some_and(|words| words.iter().all(Value::is_string))
-            }
-            "port" => value.is_u64() || value.is_string(),
-            _ => value.is_null() || value.is_string(),
-        };
-        let is_value = match self.was.as_ref().map(|was| &was.value) {
-            None => name != "port",
-            Some(value) => value.as_ref().is_none_or(is_possible),
-        };
-        let is_key = matches!(
-            (name, key.as_deref()),
-            (_, None)
-                | ("path", Some("service"))
-                | ("scheme", Some("mode"))
-                | ("port", Some(COMMAND))
-        );
-        (is_value && is_key && self.source.is_none()).then_some(SavedField {
-            value: self.was,
-            key: self.key,
-            port: self.port,
-        })
-    }
-}
-
-fn optional(value: Option<&SavedValue>) -> Value {
-    value.map_or(Value::Null, |value| value_entry(value).into())
-}
-
-fn value_entry(SavedValue { text, value }: &SavedValue) -> Map<String, Value> {
-    let mut members = Map::new();
-    members.insert("was".into(), (**text).into());
-    if let Some(value) = value
-        && fragment_value(text).as_ref() != Some(value)
-    {
-        members.insert("is".into(), value.clone());
-    }
-    members
-}
-
-fn field_entry(field: &SavedField) -> Value {
-    if field.is_added() {
-        return Value::Null;
-    }
-    let mut members = field.value.as_ref().map_or_else(Map::new, value_entry);
-    if let Some(key) = &field.key {
-        members.insert("key".into(), (**key).into());
-    }
-    if let Some(port) = field.port {
-        members.insert("port".into(), port.into());
-    }
-    members.into()
-}
-
-fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::Null => true,
-        Value::Array(items) => items.is_empty(),
-        Value::Object(members) => members.is_empty(),
-        _ => false,
     }
 }
 
