@@ -1,6 +1,7 @@
 //! Properties of injection on generated pods, without an API server in between.
 
 use super::pods::case::{Case, Failure, Failures, check, generated};
+use super::pods::commands::{COMMANDS, Command, PORT};
 use super::pods::diff::diff;
 use super::pods::injection::{inject, report, uninject};
 use super::pods::quantity::keep_spellings;
@@ -12,6 +13,7 @@ use probelet::config::Probers;
 use probelet::inject::{Settings, Task, Verdict, reports};
 use probelet::manifest::Document;
 use serde_json::Value;
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 const CASES: u64 = 1000;
@@ -26,6 +28,7 @@ pub fn tests() -> Vec<Trial> {
         uninjection_restores_the_pod,
         uninjection_restores_every_byte,
         every_rewritten_probe_has_a_prober_that_the_agent_accepts,
+        a_converted_command_has_the_prober_with_its_meaning,
         members_other_than_the_probes_are_untouched,
     )
 }
@@ -125,6 +128,52 @@ fn every_rewritten_probe_has_a_prober_that_the_agent_accepts() {
     });
 }
 
+/// A command that is not converted stays, byte for byte; so does that of a hook.
+fn a_converted_command_has_the_prober_with_its_meaning() {
+    let mut converted = BTreeMap::new();
+    check_injected(CASES, |case, after, failures| {
+        let table = serde_json::from_str(routes::table(after)).unwrap_or(Value::Null);
+        let probes = |pod| {
+            containers(pod).flat_map(|container: &Value| {
+                super::pods::handlers(container)
+                    .map(move |(place, probe)| (container, place, probe))
+            })
+        };
+        for (container, place, probe) in probes(&case.pod) {
+            let Some(command) = Command::of(&probe["exec"]) else {
+                continue;
+            };
+            let name = &container["name"];
+            let mut others = probes(after)
+                .filter(|(other, other_place, _)| other["name"] == *name && *other_place == place);
+            let (_, _, other) = others.next().expect("the probe");
+            if other["exec"] == probe["exec"] {
+                continue;
+            }
+            let path = other["httpGet"]["path"].as_str().unwrap_or_default();
+            let expected = command.prober(&probe["timeoutSeconds"]);
+            failures.expect(expected.as_ref() == table.get(path), || {
+                Failure::new(
+                    "another meaning",
+                    format!("{probe}: {:?}, not {expected:?}", table.get(path)),
+                )
+            });
+            let has_port = container["env"].to_string().contains(PORT.0);
+            failures.expect(!command.needs_port || has_port, || {
+                Failure::new("a variable without a value", probe.to_string())
+            });
+            failures.expect(!place.starts_with("lifecycle"), || {
+                Failure::new("a converted hook", probe.to_string())
+            });
+            *converted.entry(probe["exec"].to_string()).or_insert(0) += 1;
+        }
+    });
+    let convertible = COMMANDS
+        .iter()
+        .filter(|command| command.prober(&Value::Null).is_some());
+    assert_eq!(converted.len(), convertible.count(), "{converted:?}");
+}
+
 /// Whether `probelet run` starts with the arguments and variables of a container.
 fn is_accepted(sidecar: Option<&Value>) -> bool {
     let Some(sidecar) = sidecar else {
@@ -177,11 +226,17 @@ fn members_other_than_the_probes_are_untouched() {
     });
 }
 
-/// A container without the handlers that request a port.
+/// A container without the handlers that request a port, or may be converted to such.
 fn without_ports(mut container: Value) -> Value {
     let probe = |value: &mut Value| {
+        let command = Command::of(&value["exec"]);
+        let is_convertible = command.is_some_and(|command| command.prober(&Value::Null).is_some());
         if let Value::Object(probe) = value {
-            probe.retain(|key, _| !["httpGet", "tcpSocket", "grpc"].contains(&&**key));
+            probe.retain(|key, value| match &**key {
+                "httpGet" | "tcpSocket" | "grpc" => false,
+                "exec" => !value.is_null() && !is_convertible,
+                _ => true,
+            });
         }
     };
     for key in super::pods::PROBES {

@@ -5,6 +5,7 @@
 
 pub mod api_server;
 pub mod case;
+pub mod commands;
 pub mod diff;
 pub mod golden;
 pub mod injection;

@@ -1,6 +1,7 @@
 //! Random pods and settings: probes of every kind, in every spelling that the API server accepts, and some that it rejects.
 
 use super::api_server::TOKEN_MOUNT_PATH;
+use super::commands::{COMMANDS, PORT};
 use probelet::inject::values::Values;
 use probelet::inject::{Settings, Sidecar, Target};
 use serde_json::{Value, json};
@@ -60,10 +61,10 @@ impl Random {
 
     fn probe_handler(&mut self) -> Value {
         let mut handler = match self.below(24) {
-            0..=9 => json!({"httpGet": self.http_get()}),
-            10..=15 => json!({"tcpSocket": self.tcp_socket()}),
-            16..=20 => json!({"grpc": self.grpc()}),
-            21 | 22 => json!({"exec": {"command": ["true"]}}),
+            0..=7 => json!({"httpGet": self.http_get()}),
+            8..=12 => json!({"tcpSocket": self.tcp_socket()}),
+            13..=16 => json!({"grpc": self.grpc()}),
+            17..=22 => json!({"exec": self.exec()}),
             // The Go type of a probe does not have it.
             _ => json!({"sleep": {"seconds": 1}}),
         };
@@ -74,7 +75,7 @@ impl Random {
     fn hook(&mut self) -> Value {
         let mut handler = match self.below(12) {
             0..=5 => json!({"httpGet": self.http_get()}),
-            6 | 7 => json!({"exec": {"command": ["true"]}}),
+            6 | 7 => json!({"exec": self.exec()}),
             8 | 9 => json!({"sleep": {"seconds": 1}}),
             10 => json!({"tcpSocket": self.tcp_socket()}),
             // The Go type of a hook does not have it.
@@ -97,6 +98,11 @@ impl Random {
         {
             handler["exec"] = second;
         }
+    }
+
+    fn exec(&mut self) -> Value {
+        let index = self.below(COMMANDS.len());
+        COMMANDS[index].exec()
     }
 
     fn tcp_socket(&mut self) -> Value {
@@ -212,10 +218,12 @@ impl Random {
             container["imagePullPolicy"] =
                 self.pick(&[json!("Always"), json!("Never"), json!(null), json!("")]);
         }
-        if self.one_in(6) {
+        if self.one_in(3) {
             container["env"] = self.pick(&[
                 json!([]),
                 json!([{"name": "A", "value": ""}, {"name": "B", "value": "b"}]),
+                json!([{"name": PORT.0, "value": PORT.1}]),
+                json!([{"name": PORT.0, "value": PORT.1}]),
             ]);
         }
         if self.one_in(12) {
@@ -320,6 +328,7 @@ impl Random {
             ("probelet.dev/exclude-containers", &["c0", "c1,i0"]),
             ("probelet.dev/exclude-ports", &["http", "8443"]),
             ("probelet.dev/client-cert-secret", &["mesh"]),
+            ("probelet.dev/convert-exec", &["true", "false"]),
             ("probelet.dev/sidecar", &["native", "container"]),
             ("status.sidecar.istio.io/port", &["15920"]),
             (
@@ -374,6 +383,7 @@ impl Random {
         };
         Settings {
             status_port: self.pick(&[15020, 15021]),
+            convert_exec: self.one_in(2),
             sidecar: self.pick(&[Sidecar::Native, Sidecar::Container]),
             target: self.pick(&[Target::Pod, Target::Ip([127, 0, 0, 1].into())]),
             image: self.image(),
