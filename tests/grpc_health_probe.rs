@@ -1,6 +1,8 @@
 //! `probelet grpc-health-probe` beside the original: the same flags on the same servers give the same exit code, and
 //! messages with the same words.
 
+mod call;
+
 use std::path::Path;
 use std::process::Command;
 use std::sync::OnceLock;
@@ -57,6 +59,7 @@ pub fn tests() -> Vec<Trial> {
         verbose_is_v,
         a_copy_with_the_name_takes_the_flags,
     ]);
+    tests.extend(call::tests());
     tests
 }
 
@@ -169,7 +172,9 @@ fn addr() {
         "failed to connect service",
     );
     both(&["-addr=localhost"], 2, "failed to connect service");
-    both(&["-addr=a..b:1"], 2, "failed to connect service");
+    for addr in ["-addr=a..b:1", "-addr=dns:///", "-addr=unix://app.sock"] {
+        both(&[addr], 2, "failed to connect service");
+    }
 }
 
 fn service() {
@@ -256,6 +261,13 @@ fn rpc_header() {
         &["-rpc-header=a: \u{e4}"],
         3,
         "non-printable ASCII characters",
+    );
+    let refusing = reserve();
+    let closed = format!("-addr=127.0.0.1:{}", refusing.port);
+    both(
+        &[&closed, "-rpc-header=a b: c"],
+        2,
+        "failed to connect service",
     );
 }
 

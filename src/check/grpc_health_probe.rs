@@ -135,7 +135,11 @@ impl GrpcHealthProbe {
             tls,
             timeout: connect_timeout + rpc_timeout,
             connect_timeout: Some(connect_timeout),
-            call_timeout: Some(rpc_timeout),
+            call_timeout: Some(match metadata.error {
+                // grpc-go refuses them after it has connected, before it sends the call.
+                Some(_) => Duration::ZERO,
+                None => rpc_timeout,
+            }),
             server_name: None,
             verifies_name: flags.tls && !flags.tls_no_verify,
             source: None,
@@ -192,7 +196,6 @@ impl GrpcHealthProbe {
         if let (true, Some(time)) = (is_verbose, connected) {
             print(messages::connected(time));
         }
-        // grpc-go refuses them after it has connected, before it sends the call.
         if let (Some(error), Some(_)) = (metadata_error, connected) {
             print(messages::call_failed("Internal", &error));
             return code::CALL;

@@ -42,7 +42,7 @@ pub struct GrpcProbe<'a> {
 pub struct CallOptions<'a> {
     /// Metadata of the call.
     pub metadata: &'a [Header],
-    /// The `grpc-timeout`; else the time until the deadline.
+    /// The `grpc-timeout`; else the time until the deadline. With 0, the call is not sent.
     pub timeout: Option<Duration>,
     /// When the last connection may be started; else before the deadline.
     pub connect_until: Option<Instant>,
@@ -149,6 +149,9 @@ impl Dialler {
     /// Connects and calls.
     async fn call(&self, probe: &GrpcProbe<'_>, memory: &mut [u8]) -> Result<Outcome, CallFailure> {
         let mut connection = self.connect_grpc(probe, memory).await?;
+        if probe.options.timeout == Some(Duration::ZERO) {
+            return Err(CallFailure::Call(Failure::DeadlineExceeded));
+        }
         let authority = probe.authority();
         let headers = HealthHeaders {
             scheme: probe.scheme().as_str().as_bytes(),

@@ -24,13 +24,15 @@ impl Address {
     /// `None` for text that grpc-go cannot connect to.
     pub(super) fn parse(text: &str) -> Option<Address> {
         if let Some(path) = text.strip_prefix("unix:") {
-            return Address::unix(SocketAddrUnix::new(without_authority(path)).ok()?);
+            return Address::unix(SocketAddrUnix::new(without_authority(path)?).ok()?);
         }
         if let Some(name) = text.strip_prefix("unix-abstract:") {
-            let name = without_authority(name).as_bytes();
+            let name = without_authority(name)?.as_bytes();
             return Address::unix(SocketAddrUnix::new_abstract_name(name).ok()?);
         }
         match text.strip_prefix("dns:") {
+            // `resolver/dns`: "missing address".
+            Some(rest) if endpoint(rest).is_empty() => None,
             Some(rest) => Address::tcp(endpoint(rest), Some(DNS_DEFAULT_PORT)),
             None => Address::tcp(
                 text.strip_prefix("passthrough:").map_or(text, endpoint),
@@ -76,9 +78,12 @@ impl Address {
     }
 }
 
-/// The path of `unix:path` and `unix:///path`.
-fn without_authority(text: &str) -> &str {
-    text.strip_prefix("//").unwrap_or(text)
+/// The path of `unix:path` and `unix:///path`; `None` for `unix://authority` (`internal/resolver/unix`).
+fn without_authority(text: &str) -> Option<&str> {
+    match text.strip_prefix("//") {
+        Some(path) => path.starts_with('/').then_some(path),
+        None => Some(text),
+    }
 }
 
 /// The endpoint of `scheme:endpoint` and `scheme://authority/endpoint`.
@@ -114,10 +119,18 @@ mod tests {
             assert_eq!((&*address.host, address.has_port), (authority, has_port));
         }
         for text in [
-            "a", "a:b", "a:65536", "::1:80", "[::1", "[::1]", "dns:///", "a:",
+            "a",
+            "a:b",
+            "a:65536",
+            "::1:80",
+            "[::1",
+            "[::1]",
+            "dns:",
+            "dns:///",
+            "dns://8.8.8.8",
+            "a:",
         ] {
-            let refused = Address::parse(text).is_none();
-            assert_eq!(refused, text != "dns:///", "{text}");
+            assert!(Address::parse(text).is_none(), "{text}");
         }
     }
 
@@ -135,6 +148,13 @@ mod tests {
             };
             let expected = SocketAddrUnix::new(path).expect("a path");
             assert_eq!(socket, expected, "{text}");
+        }
+        for text in [
+            "unix://app.sock",
+            "unix://localhost/run/app.sock",
+            "unix-abstract://app",
+        ] {
+            assert!(Address::parse(text).is_none(), "{text}");
         }
         let name = Address::parse("unix-abstract:app").expect("a name");
         assert!(
