@@ -122,6 +122,7 @@ fn unfinished_heads_are_evicted_before_idle_connections() {
     idle.send(&post(&review_of(&pod("a"))));
     assert_injected(&idle.response(), "a");
     // Only those that are evicted, so that none of them reaches the timeout of heads on a busy machine.
+    let began = Instant::now();
     for client in &mut clients[..2] {
         client.send(b"P");
     }
@@ -132,10 +133,15 @@ fn unfinished_heads_are_evicted_before_idle_connections() {
     let mut late = open();
     late.send(&post(&review_of(&pod("late"))));
     assert_injected(&late.response(), "late");
+    // They were evicted by now, unless they timed out before.
+    let may_have_timed_out = began.elapsed() >= limits::WEBHOOK_HEAD_TIMEOUT;
     idle.send(&post(&review_of(&pod("b"))));
     assert_injected(&idle.response(), "b");
     for client in &mut clients[..2] {
-        assert_eq!(client.response().code(), None);
+        match client.response().code() {
+            Some(408) if may_have_timed_out => {}
+            code => assert_eq!(code, None),
+        }
     }
 }
 

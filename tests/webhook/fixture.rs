@@ -16,7 +16,7 @@ use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, pr
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -217,17 +217,22 @@ impl Webhook {
 
     /// Sends one request on a new connection, and returns the response.
     pub fn send(&self, request: &[u8]) -> Response {
-        self.try_send(request).expect("a handshake")
+        self.try_send(request).expect("a response")
     }
 
     /// Sends one request on a new connection, and returns the response.
     ///
     /// # Errors
-    /// Why the handshake failed.
+    /// Why the handshake failed, or that the connection ended without a response: a client of TLS 1.3 completes its
+    /// handshake before the webhook does.
     pub fn try_send(&self, request: &[u8]) -> std::io::Result<Response> {
         let mut client = self.client_trusting(&trusting(&self.authority.pem()))?;
-        client.send(request);
-        Ok(client.response())
+        client.try_send(request)?;
+        let response = client.response();
+        match response.code() {
+            Some(_) => Ok(response),
+            None => Err(ErrorKind::UnexpectedEof.into()),
+        }
     }
 
     /// The process ID.
