@@ -86,6 +86,27 @@ impl Cgroup {
         Ok(cgroup)
     }
 
+    /// Creates a cgroup whose processes have the highest priority of those that are not real-time. A niceness would count
+    /// within their session only.
+    ///
+    /// # Errors
+    /// If there is no CPU controller, or no permission.
+    pub fn with_high_priority() -> Outcome<Cgroup> {
+        let cgroup = Cgroup::with_cpu_limit(None)?;
+        let weight = match cgroup.folder.starts_with(CPU_ROOT_V1) {
+            true => ("cpu.shares", "262144"),
+            false => ("cpu.weight", "10000"),
+        };
+        write(&cgroup.folder.join(weight.0), weight.1)?;
+        Ok(cgroup)
+    }
+
+    /// Moves a process into it.
+    pub fn add(&self, process: u32) -> Outcome<()> {
+        let mut members = self.members().into_iter();
+        members.try_for_each(|file| write(&file, &process.to_string()))
+    }
+
     /// The periods in which its processes have been throttled.
     pub fn throttled(&self) -> Outcome<u64> {
         let count = member(&read(&self.folder.join("cpu.stat"))?, "nr_throttled")?;
