@@ -163,10 +163,11 @@ impl HandshakeEntry {
         let (port, peer) = (self.port.clone(), self.peer);
         port.observer.opened(port.index);
         client.set_nodelay();
-        match self.authorize(client).await {
-            Some(Authorized::Tls(client)) => port.serve(peer, *client).await,
+        // In boxes, so that a connection over TLS stores no more than `serve` needs.
+        match Box::pin(self.authorize(client)).await {
+            Some(Authorized::Tls(client)) => port.serve(peer, client).await,
             Some(Authorized::Plaintext { client, first }) => {
-                port.serve_plaintext(peer, client, first).await;
+                Box::pin(port.serve_plaintext(peer, client, first)).await;
             }
             None => {}
         }
@@ -175,7 +176,7 @@ impl HandshakeEntry {
 }
 
 impl Port {
-    async fn serve(&self, peer: IpAddr, mut client: TlsServerStream) {
+    async fn serve(&self, peer: IpAddr, mut client: Box<TlsServerStream>) {
         let Some((entry, app)) = self.open(peer).await else {
             return client.into_socket().reset();
         };

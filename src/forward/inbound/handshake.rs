@@ -77,7 +77,7 @@ impl HandshakeEntry {
                 Some(Authorized::Tls(stream))
             }
             Some(Ok(Err(error))) => {
-                self.refuse(*stream, error).await;
+                self.refuse(stream, error).await;
                 None
             }
             Some(Err(Elapsed)) => {
@@ -162,7 +162,7 @@ impl HandshakeEntry {
     }
 
     /// Closes a connection whose handshake failed, after its alert if there is one.
-    async fn refuse(&self, stream: TlsServerStream, error: StreamError) {
+    async fn refuse(&self, stream: Box<TlsServerStream>, error: StreamError) {
         let result = InboundResult::of_error(error);
         let id = stream.take_refused();
         self.port.decided(self.peer, result, id.as_deref());

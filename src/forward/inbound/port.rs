@@ -70,7 +70,7 @@ impl Port {
     pub(super) async fn deliver(
         &self,
         peer: IpAddr,
-        mut client: TlsServerStream,
+        mut client: Box<TlsServerStream>,
         entry: &ConnectionEntry,
         is_reset: bool,
     ) {
