@@ -162,6 +162,7 @@ fn serves_for_its_delay(mut agent: Agent) {
         served += 1;
     }
     assert!(served > 0);
+    logged(&agent, "msg=stopping delay_seconds=2");
     assert_success(agent.wait_exit());
     let took = started.elapsed();
     assert!(took >= delay, "ended after {took:?}, due after {delay:?}");
