@@ -24,8 +24,10 @@ members! {
 }
 
 impl ProberMember {
-    /// The names of those that a handler of `all` may have: the first six.
-    pub(super) const OF_HANDLER: &[&str] = Self::NAMES.split_at(6).0;
+    /// The names of those that a handler of `all` may have: those before `timeoutSeconds`.
+    pub(super) const OF_HANDLER: &[&str] = Self::NAMES
+        .split_at(ProberMember::TimeoutSeconds as usize)
+        .0;
 }
 
 /// The members of one handler that were read so far.

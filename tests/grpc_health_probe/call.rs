@@ -26,7 +26,12 @@ fn an_illegal_header_ends_the_probe_before_the_call() {
         let calls = |header: &str, code: i32| {
             let app = ConnectionScriptedApp::start(None, vec![serving()]);
             let addr = format!("-addr=127.0.0.1:{}", app.port());
-            let ended = run_to_end(command(&[&addr, header]));
+            let ended = run_to_end(command(&[
+                &addr,
+                header,
+                "-connect-timeout=15s",
+                "-rpc-timeout=15s",
+            ]));
             assert_eq!(ended.status.code(), Some(code), "{ended:?}");
             let frames = app.frames();
             let heads = frames.iter().filter(|frame| frame.kind == HEADERS);
@@ -37,7 +42,7 @@ fn an_illegal_header_ends_the_probe_before_the_call() {
     }
 }
 
-/// Each has a test of its name in this folder.
+/// The tests of `grpc_health_probe` have a case of each.
 fn the_flags_are_those_of_the_original() {
     let flags = |help: String| -> BTreeSet<String> {
         let lines = help

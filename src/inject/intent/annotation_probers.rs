@@ -22,6 +22,17 @@ const NAMES: [&str; 7] = [
     table::TARGET,
 ];
 
+/// The members of a prober of the annotation.
+const PROBER: [&str; 7] = [
+    "httpGet",
+    "tcpSocket",
+    "grpc",
+    table::TARGET,
+    "redirects",
+    "expect",
+    ALL,
+];
+
 /// The annotation's prober for a probe.
 pub(super) fn find<'o>(probe: &Probe<'_>, options: &'o PodOptions) -> Option<&'o AnnotationProber> {
     let mut probers = options.probers.iter();
@@ -174,7 +185,19 @@ fn check(
     let error = match Probers::parse(&text) {
         Ok(_) => return Ok(()),
         Err(ProbersError::Entry { problem, .. }) => match problem {
-            Problem::InAll { problem, .. } if !has_several => problem.to_string(),
+            Problem::InAll { problem, .. } if !has_several => match *problem {
+                Problem::UnknownMember {
+                    object,
+                    member,
+                    known,
+                } if known.contains(&table::TARGET) => Problem::UnknownMember {
+                    object,
+                    member,
+                    known: &PROBER,
+                },
+                problem => problem,
+            }
+            .to_string(),
             problem => problem.to_string(),
         },
         Err(error) => error.to_string(),

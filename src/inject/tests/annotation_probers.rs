@@ -142,7 +142,7 @@ fn an_error_names_container_probe_and_member() {
         ),
         (
             r#"{"httpGet":{"port":1},"expekt":{}}"#,
-            r#": the value has the unknown member "expekt": remove it, or write one of httpGet, tcpSocket, grpc, target, redirects, expect"#,
+            r#": the value has the unknown member "expekt": remove it, or write one of httpGet, tcpSocket, grpc, target, redirects, expect, all"#,
         ),
         (
             r#"{"all":[{"httpGet":{"port":1}},"db:5432"]}"#,
