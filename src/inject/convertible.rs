@@ -27,10 +27,10 @@ impl ConvertibleExec {
         })
     }
 
-    /// The labels of those of a resource: `livenessProbe of web`. None of a pod whose annotation says whether they are
-    /// converted.
-    pub(crate) fn labels(&self, resource: &Value) -> Vec<Box<str>> {
-        let mut labels = Vec::new();
+    /// Those of a resource, each with its label, `livenessProbe of web`, and its command. None of a pod whose annotation says
+    /// whether they are converted.
+    pub(crate) fn probes(&self, resource: &Value) -> Vec<(Box<str>, Box<str>)> {
+        let mut probes = Vec::new();
         for resource_of_list in kinds::resources(resource, &self.settings.kind_templates) {
             let Pods::Known(location) = resource_of_list.pods else {
                 continue;
@@ -55,13 +55,16 @@ impl ConvertibleExec {
                 )
             });
             let Ok(intent) = intent else { continue };
-            let found = view.probes.iter().filter(|probe| {
-                let is_exec = probe.exec_handler().is_some();
-                is_exec && !probe.is_injected() && intent.destinations.contains_key(&probe.key)
-            });
-            labels.extend(found.map(|probe| probe.label.clone()));
+            for probe in &view.probes {
+                let is_converted =
+                    !probe.is_injected() && intent.destinations.contains_key(&probe.key);
+                if let (Some(exec), true) = (probe.exec_handler(), is_converted) {
+                    let command = Value::from(exec.fields.clone()).to_string();
+                    probes.push((probe.label.clone(), command.into()));
+                }
+            }
         }
-        labels
+        probes
     }
 }
 

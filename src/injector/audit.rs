@@ -19,7 +19,7 @@ use crate::inject::{
 use crate::limits;
 use crate::manifest::Document;
 use crate::text::EscapedLine;
-use controllers::{Controllers, owners, uid};
+use controllers::{Controllers, controller, owners, uid};
 use convertible::ConvertibleProbe;
 use pod_template::PodTemplate;
 use serde_json::{Value, json};
@@ -229,11 +229,12 @@ impl Audit {
         }
         let name = full_name(&report.name, report.namespace.as_deref());
         let convertible = self.convertible.as_ref();
-        let labels = convertible.map_or_else(Vec::new, |convertible| convertible.labels(resource));
-        let convertible = labels.into_iter().map(|label| ConvertibleProbe {
+        let found = convertible.map_or_else(Vec::new, |convertible| convertible.probes(resource));
+        let convertible = found.into_iter().map(|(label, command)| ConvertibleProbe {
             resource: (*name).into(),
             label,
-            owner: owners(resource).next().map(Into::into),
+            command,
+            controller: controller(resource).map(Into::into),
         });
         let mut warnings = report.warnings.iter();
         let mut reason = reason(report);

@@ -140,7 +140,7 @@ fn exec_probes_that_could_be_converted_are_noted() {
     // The replicas of one controller count once.
     let of_owner = |name: &str, uid: &str| {
         let owner = format!(
-            "  ownerReferences:\n  - {{apiVersion: apps/v1, kind: ReplicaSet, name: web, uid: {uid}}}\nspec:"
+            "  ownerReferences:\n  - {{apiVersion: apps/v1, kind: ReplicaSet, name: web, uid: {uid}, controller: true}}\nspec:"
         );
         curl(name).replacen("spec:", &owner, 1)
     };
@@ -148,10 +148,11 @@ fn exec_probes_that_could_be_converted_are_noted() {
         of_owner("a-1", "a-uid"),
         of_owner("a-2", "a-uid"),
         of_owner("b-1", "b-uid"),
+        of_owner("a-3", "a-uid").replace("8080/", "8081/"),
     ];
     let ended = fed(&folder.0, &["audit", "-f", "-"], &list(&replicas));
     let expected = format!(
-        "note: 2 exec probes {NOTE}: pod/a-1 readinessProbe of web, pod/b-1 readinessProbe of web\n"
+        "note: 3 exec probes {NOTE}: pod/a-1 readinessProbe of web, pod/b-1 readinessProbe of web, pod/a-3 readinessProbe of web\n"
     );
     assert_eq!(ended.stderr, expected);
     let many: Vec<String> = ["a", "b", "c", "d", "e"].map(curl).into();

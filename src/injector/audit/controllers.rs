@@ -98,6 +98,13 @@ pub(super) fn uid(resource: &Value) -> Option<&str> {
     resource["metadata"]["uid"].as_str()
 }
 
+/// The uid of a resource's controller.
+pub(super) fn controller(resource: &Value) -> Option<&str> {
+    let owners = resource["metadata"]["ownerReferences"].as_array();
+    let mut owners = owners.into_iter().flatten();
+    owners.find(|owner| owner["controller"] == true)?["uid"].as_str()
+}
+
 /// The uids of a resource's owners.
 pub(super) fn owners(resource: &Value) -> impl Iterator<Item = &str> {
     let owners = resource["metadata"]["ownerReferences"].as_array();

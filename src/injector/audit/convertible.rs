@@ -12,24 +12,27 @@ pub(super) struct ConvertibleProbe {
     pub(super) resource: Box<str>,
     /// `livenessProbe of web`
     pub(super) label: Box<str>,
+    pub(super) command: Box<str>,
     /// The uid of the controller whose replicas have it, too.
-    pub(super) owner: Option<Box<str>>,
+    pub(super) controller: Option<Box<str>>,
 }
 
 impl ConvertibleProbe {
     /// The bytes of its texts.
     pub(super) fn len(&self) -> usize {
-        self.resource.len() + self.label.len() + self.owner.as_ref().map_or(0, |uid| uid.len())
+        let controller = self.controller.as_ref().map_or(0, |uid| uid.len());
+        self.resource.len() + self.label.len() + self.command.len() + controller
     }
 }
 
 /// Says how many exec probes the agent could replace, and names the first. The replicas of a controller count once.
 pub(super) fn note(probes: &[&ConvertibleProbe]) -> Option<String> {
-    let mut of_owners = HashSet::new();
+    let mut of_controllers = HashSet::new();
     let mut names = Vec::new();
     for probe in probes {
-        let owner = probe.owner.as_deref();
-        if owner.is_none_or(|owner| of_owners.insert((owner, &*probe.label))) {
+        let controller = probe.controller.as_deref();
+        if controller.is_none_or(|uid| of_controllers.insert((uid, &*probe.label, &*probe.command)))
+        {
             names.push(format!("{} {}", probe.resource, probe.label));
         }
     }
