@@ -607,7 +607,10 @@ fn localhost_is_tried_in_both_families() {
     let hosts = folder.file("hosts", hosts);
     let mount = format!("mount --bind {} /etc/hosts && exec \"$@\"", hosts.display());
     let wrapper = ["unshare", "--mount", "sh", "-c", &mount, "sh"];
-    let ip6 = PathScriptedApp::start_on("[::1]:0".parse().expect("an address"));
+    // No other test may listen on the same port of 127.0.0.1.
+    let of_ip6 = reserve();
+    let ip6 = format!("[::1]:{}", of_ip6.port);
+    let ip6 = PathScriptedApp::start_on(ip6.parse().expect("an address"));
     serve(&ip6);
     let ip4 = app();
     let (six, four) = (ip6.addr().port(), ip4.port());
