@@ -40,12 +40,17 @@ def exec_cost(cluster, report):
             else:
                 idle.append(used)
                 report.note(f"{name}: {used:.2f} s of CPU in {SECONDS} s")
-    base = sum(idle) / len(idle)
     for name in dict.fromkeys(name for name, _ in costs):
-        each = [(used - base) / probes * 100 for used, probes in (costs[name, False], costs[name, True])]
-        report.note(f"100 probes of {name}: {each[0]:.2f} s by exec, {each[1]:.3f} s by the sidecar, ratio {each[0] / each[1]:.0f}")
-    report.check("the two phases without probes differ by less than a tenth of a core", lambda: abs(idle[0] - idle[1]) < SECONDS / 10)
+        by_exec, by_sidecar = ([(used - base) / probes * 100 for base in sorted(idle)] for used, probes in (costs[name, False], costs[name, True]))
+        report.note(f"100 probes of {name}: {shown(by_exec, 2)} s by exec, {shown(by_sidecar, 3)} s by the sidecar")
+    least = min(used for used, _ in costs.values()) - sum(idle) / len(idle)
+    report.check("the phases without probes differ by less than half of the smallest cost", lambda: abs(idle[0] - idle[1]) < least / 2)
     cluster.delete_namespace(NAMESPACE)
+
+
+def shown(costs, digits):
+    """With either phase without probes as the base."""
+    return f"{costs[1]:.{digits}f} to {costs[0]:.{digits}f}"
 
 
 def import_image(cluster):
@@ -63,7 +68,7 @@ def import_image(cluster):
 
 
 def phase(cluster, command, converted):
-    """CPU time of the node in SECONDS, and the number of probes."""
+    """CPU time of the node in SECONDS, and the number of probes that kubelet counts in that time."""
     created = cluster.create_pod(NAMESPACE, pod(command, converted)).ok()
     if is_injected(created) != converted:
         raise Failed(f"injected: {is_injected(created)}")
@@ -71,15 +76,22 @@ def phase(cluster, command, converted):
         raise Failed("a probe was not converted")
     cluster.wait_ready(NAMESPACE, "probed")
     time.sleep(SETTLE_SECONDS)
-    before, began = cpu_seconds(), time.monotonic()
+    probed, before, began = probes(cluster), cpu_seconds(), time.monotonic()
     time.sleep(SECONDS)
-    used, elapsed = cpu_seconds() - before, time.monotonic() - began
+    used, elapsed, probed = cpu_seconds() - before, time.monotonic() - began, probes(cluster) - probed
     if cluster.restarts(NAMESPACE, "probed"):
         raise Failed(f"{command}: a probe failed")
     cluster.kubectl("delete", "pod", "-n", NAMESPACE, "probed", "--wait=true")
     wait_for(lambda: not cluster.get("pods", NAMESPACE)["items"], BUSY, "the pod ends")
     time.sleep(SETTLE_SECONDS / 2)
-    return used / elapsed * SECONDS, CONTAINERS * SECONDS
+    return used / elapsed * SECONDS, probed / elapsed * SECONDS
+
+
+def probes(cluster):
+    """Liveness probes of the pod that kubelet has made: it skips those that come due while one runs."""
+    text = cluster.kubectl("get", "--raw", "/api/v1/nodes/node1/proxy/metrics/probes")
+    ours = [line for line in text.splitlines() if line.startswith("prober_probe_total{") and f'namespace="{NAMESPACE}"' in line]
+    return sum(int(float(line.rsplit(" ", 1)[1])) for line in ours if 'probe_type="Liveness"' in line and 'container="app-' in line)
 
 
 def pod(command, converted):
