@@ -119,7 +119,13 @@ fn both(args: &[&str], code: i32, words: &str) {
 
 #[track_caller]
 fn both_with(args: &[&str], variables: &[(&str, &Path)], code: i32, words: &str) {
-    for mut command in [original(args), ours(args)] {
+    // Where a server is to respond, the timeouts are those of a busy machine, unless an argument sets another: the last one counts.
+    let timeouts: &[&str] = match code {
+        0 | 3 | 4 => &["-connect-timeout=15s", "-rpc-timeout=15s"],
+        _ => &[],
+    };
+    let args = [timeouts, args].concat();
+    for mut command in [original(&args), ours(&args)] {
         command.envs(variables.iter().copied());
         let program = format!("{command:?}");
         let ended = run_to_end(command);
@@ -128,16 +134,11 @@ fn both_with(args: &[&str], variables: &[(&str, &Path)], code: i32, words: &str)
     }
 }
 
-/// Runs both programs on a server with these further arguments. Where it is to respond, the timeouts are those of a busy
-/// machine, unless an argument sets another: the last one counts.
+/// Runs both programs on a server with these further arguments.
 #[track_caller]
 fn both_on(server: &str, args: &[&str], code: i32, words: &str) {
     let addr = Servers::get().addr(server);
-    let timeouts: &[&str] = match code {
-        0 | 3 | 4 => &["-connect-timeout=15s", "-rpc-timeout=15s"],
-        _ => &[],
-    };
-    both(&[&[&*addr], timeouts, args].concat(), code, words);
+    both(&[&[&*addr], args].concat(), code, words);
 }
 
 const SERVING: &str = "status: SERVING\n";

@@ -103,15 +103,22 @@ pub fn wait_exit(child: &mut Child) -> Option<ExitStatus> {
 /// `probelet check` with these arguments.
 #[track_caller]
 pub fn check(args: &[&str]) -> Ended {
-    let mut command = probelet(&["check"]);
+    let mut command = probelet_check(&[]);
     command.args(args);
     run_to_end(command)
+}
+
+/// `probelet check` with the timeout of a busy machine, unless an argument sets another.
+fn probelet_check(args: &[&str]) -> Command {
+    let mut command = probelet(&["check"]);
+    command.args(args).env("PROBELET_CHECK_TIMEOUT", "15");
+    command
 }
 
 /// The result of `probelet check --json` with these arguments, and its exit code.
 #[track_caller]
 pub fn check_json(args: &[&str]) -> CheckResult {
-    let mut command = probelet(&["check", "--json"]);
+    let mut command = probelet_check(&["--json"]);
     command.args(args);
     let ended = run_to_end(command);
     let line = ended.stdout.strip_suffix('\n').unwrap_or_default();

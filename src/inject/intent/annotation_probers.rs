@@ -185,24 +185,28 @@ fn check(
     let error = match Probers::parse(&text) {
         Ok(_) => return Ok(()),
         Err(ProbersError::Entry { problem, .. }) => match problem {
-            Problem::InAll { problem, .. } if !has_several => match *problem {
-                Problem::UnknownMember {
-                    object,
-                    member,
-                    known,
-                } if known.contains(&table::TARGET) => Problem::UnknownMember {
-                    object,
-                    member,
-                    known: &PROBER,
-                },
-                problem => problem,
-            }
-            .to_string(),
-            problem => problem.to_string(),
+            Problem::InAll { problem, .. } if !has_several => in_annotation(*problem).to_string(),
+            problem => in_annotation(problem).to_string(),
         },
         Err(error) => error.to_string(),
     };
     Err(format!("{}: {error}", annotated.label()))
+}
+
+/// The problem with the members that a prober of the annotation may have: its timeout is that of the pod's probe.
+fn in_annotation(problem: Problem) -> Problem {
+    match problem {
+        Problem::UnknownMember {
+            object,
+            member,
+            known,
+        } if known.contains(&table::TARGET) => Problem::UnknownMember {
+            object,
+            member,
+            known: &PROBER,
+        },
+        problem => problem,
+    }
 }
 
 /// Refuses names in another case. The agent accepts them as Go does, and injection would not find them.

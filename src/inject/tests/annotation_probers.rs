@@ -145,6 +145,10 @@ fn an_error_names_container_probe_and_member() {
             r#": the value has the unknown member "expekt": remove it, or write one of httpGet, tcpSocket, grpc, target, redirects, expect, all"#,
         ),
         (
+            r#"{"all":[{"httpGet":{"port":1}},{"tcpSocket":{"port":2}}],"expekt":{}}"#,
+            r#": the value has the unknown member "expekt": remove it, or write one of httpGet, tcpSocket, grpc, target, redirects, expect, all"#,
+        ),
+        (
             r#"{"all":[{"httpGet":{"port":1}},"db:5432"]}"#,
             r#": all[1]: the value is "db:5432", but a handler of all must be an object: write {"tcpSocket":{"port":5432}}"#,
         ),
