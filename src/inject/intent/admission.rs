@@ -14,6 +14,8 @@ pub(super) struct Admission<'a> {
     pub(super) pod: &'a PodResources<'a>,
     pub(super) bounds: &'a ContainerBounds,
     pub(super) sidecar: Sidecar,
+    /// Whether the amounts are those of the pod's annotation, and no choice.
+    pub(super) is_annotated: bool,
 }
 
 /// Why the API server refuses the pod with its sidecar, and does not refuse it without.
@@ -78,7 +80,7 @@ impl Admission<'_> {
         let of_containers = self.containers().find_map(|bound| {
             let requirement = bound.violation(amounts.request, amounts.limit)?;
             let requirement = format!("{requirement} of each container");
-            Some(match self.least_of_pod(bound, own) {
+            Some(match self.least_of_pod(own, amounts) {
                 Some(least) => format!(
                     "LimitRange {} requires {requirement}: raise {} in spec.resources to {least}",
                     bound.limit_range, self.name
@@ -102,11 +104,14 @@ impl Admission<'_> {
             })
     }
 
-    /// The least pod-level amount that leaves room for the minimum of a container, if the present one does not.
-    fn least_of_pod(&self, bound: &Bound, own: Amounts) -> Option<Quantity> {
+    /// The least pod-level amount that leaves room for the minimum of a container, where the present one lowers the sidecar's
+    /// request below it.
+    fn least_of_pod(&self, own: Amounts, amounts: Amounts) -> Option<Quantity> {
+        let min = self.containers().filter_map(|bound| bound.min).max()?;
+        let is_lowered = !self.is_annotated && amounts.request.is_some_and(|request| request < min);
         let requests = self.pod.sum_of_requests(self.name);
-        let least = requests.with(Some(bound.min?), self.sidecar)?;
-        (own.request.or(own.limit)? < least).then_some(least)
+        let least = requests.with(Some(min), self.sidecar)?;
+        (is_lowered && own.request.or(own.limit)? < least).then_some(least)
     }
 
     /// A request above the default of the limit: amounts that are stated are validated before.

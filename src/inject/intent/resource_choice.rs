@@ -218,8 +218,11 @@ impl Choice<'_> {
             .filter(|limit| !has_ratio || limit.is_positive());
         let limit = limit.unwrap_or_else(|| self.resource.limit_above(amounts.request));
         let with_limit = self.adjusted(Amounts {
+            request: match self.is_equal() {
+                true => Some(limit),
+                false => amounts.request,
+            },
             limit: Some(limit),
-            ..amounts
         });
         let mut candidates = [amounts, self.adjusted(amounts), with_limit].into_iter();
         let admitted = candidates.find(|amounts| self.is_admitted(*amounts));

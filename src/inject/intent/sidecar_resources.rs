@@ -94,6 +94,7 @@ pub(super) fn sidecar_resources(
         pod: &pod,
         bounds: &options.container_bounds,
         sidecar: options.sidecar,
+        is_annotated: options.has_own_resources,
     };
     let keeps_best_effort = options.keeps_best_effort && pod.is_best_effort();
     if let Some(reason) = too_little_memory(&pod) {

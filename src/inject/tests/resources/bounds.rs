@@ -369,6 +369,13 @@ fn a_minimum_does_not_change_the_class_of_a_pod_with_pod_level_resources() {
     assert_eq!(resources["limits"]["cpu"], "50m");
     assert_eq!(warnings_with(&document, &set), [""; 0]);
     is_settled(&document, &set);
+    let ratio = bounded(json!({"maxLimitRequestRatio": {"cpu": 2, "memory": 2}}));
+    let document = pod("100m", json!({"requests": {"cpu": "200m"}}));
+    let resources = resources_with(&document, &ratio);
+    assert_eq!(resources["requests"]["memory"], "16Mi");
+    assert_eq!(resources["limits"]["memory"], "16Mi");
+    assert_eq!(warnings_with(&document, &ratio), [""; 0]);
+    is_settled(&document, &ratio);
     // A sum of limits above the pod's request.
     let document = pod("180m", json!({"requests": {"cpu": "200m"}}));
     assert_eq!(
@@ -398,6 +405,24 @@ fn a_minimum_without_room_in_the_pod_is_refused_with_the_amount_that_has_room() 
              spec.resources to 110m"
         )
     );
+    // The greatest minimum of several LimitRanges.
+    let two =
+        ["10m", "20m"].map(|min| limit_range("bounds", "Container", json!({"min": {"cpu": min}})));
+    let reason = refusal_with(&document, &bounded_by_all(&two));
+    assert!(
+        reason.ends_with("raise cpu in spec.resources to 120m"),
+        "{reason}"
+    );
+    // Amounts of the annotation are not lowered.
+    for amounts in [r#"{"requests":{"cpu":0}}"#, r#"{"limits":{"cpu":"500m"}}"#] {
+        let annotated = with_annotation(&document, amounts);
+        let set = bounded(json!({"min": {"cpu": "10m"}, "max": {"cpu": "100m"}}));
+        let reason = refusal_with(&annotated, &set);
+        assert!(
+            reason.contains("in annotation probelet.dev/resources"),
+            "{reason}"
+        );
+    }
     document["spec"]["resources"] = json!({"limits": {"cpu": "100m"}});
     assert_eq!(
         refusal_with(&document, &set),
