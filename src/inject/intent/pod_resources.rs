@@ -180,6 +180,19 @@ impl<'a> PodResources<'a> {
         Amounts::of(self.of_pod, name)
     }
 
+    /// The limit of a pod with pod-level resources and a sidecar with this limit: the API server defaults it to the sum of the
+    /// containers' limits if all have one (`pkg/apis/core/v1/defaults.go`: `defaultPodLevelLimits`).
+    pub(super) fn limit_by_own(
+        &self,
+        name: &str,
+        of_sidecar: Option<Quantity>,
+        sidecar: Sidecar,
+    ) -> Option<Quantity> {
+        let sums = self.has_own() && self.all_have_limits(name) && of_sidecar.is_some();
+        let sum = || self.sum_of_limits(name).with(of_sidecar, sidecar);
+        self.own(name).limit.or_else(|| sums.then(sum).flatten())
+    }
+
     /// Whether the pod is Guaranteed without the sidecar, by its containers.
     pub(super) fn is_guaranteed(&self) -> bool {
         let containers = &self.view.containers;

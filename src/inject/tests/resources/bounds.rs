@@ -447,4 +447,11 @@ fn a_pod_with_too_little_memory_for_the_start_of_its_sidecar_is_refused() {
     document["spec"]["resources"] = json!({"limits": {"memory": "6Mi"}});
     assert_eq!(warnings_with(&document, &settings()), [""; 0]);
     resources_with(&document, &settings());
+    // The limit of the pod is the sum of those of its containers.
+    let mut document = pod_of(json!({"limits": {"cpu": "10m", "memory": "5Mi"}}));
+    resources_with(&document, &settings());
+    document["spec"]["resources"] = json!({"requests": {"cpu": "20m"}});
+    assert_eq!(refusal_with(&document, &settings()), reason);
+    let annotated = with_annotation(&document, r#"{"limits":{"cpu":"10m","memory":"16Mi"}}"#);
+    resources_with(&annotated, &settings());
 }
