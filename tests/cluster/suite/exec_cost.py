@@ -76,9 +76,10 @@ def phase(cluster, command, converted):
         raise Failed("a probe was not converted")
     cluster.wait_ready(NAMESPACE, "probed")
     time.sleep(SETTLE_SECONDS)
-    probed, before, began = probes(cluster), cpu_seconds(), time.monotonic()
+    uid = created["metadata"]["uid"]
+    probed, before, began = probes(cluster, uid), cpu_seconds(), time.monotonic()
     time.sleep(SECONDS)
-    used, elapsed, probed = cpu_seconds() - before, time.monotonic() - began, probes(cluster) - probed
+    used, elapsed, probed = cpu_seconds() - before, time.monotonic() - began, probes(cluster, uid) - probed
     if cluster.restarts(NAMESPACE, "probed"):
         raise Failed(f"{command}: a probe failed")
     cluster.kubectl("delete", "pod", "-n", NAMESPACE, "probed", "--wait=true")
@@ -87,11 +88,12 @@ def phase(cluster, command, converted):
     return used / elapsed * SECONDS, probed / elapsed * SECONDS
 
 
-def probes(cluster):
-    """Liveness probes of the pod that kubelet has made: it skips those that come due while one runs."""
+def probes(cluster, uid):
+    """Liveness probes of the apps that kubelet has made: it skips those that come due while one runs."""
     text = cluster.kubectl("get", "--raw", "/api/v1/nodes/node1/proxy/metrics/probes")
-    ours = [line for line in text.splitlines() if line.startswith("prober_probe_total{") and f'namespace="{NAMESPACE}"' in line]
-    return sum(int(float(line.rsplit(" ", 1)[1])) for line in ours if 'probe_type="Liveness"' in line and 'container="app-' in line)
+    labels = (f'pod_uid="{uid}"', 'probe_type="Liveness"', 'container="app-')
+    lines = (line for line in text.splitlines() if line.startswith("prober_probe_total{"))
+    return sum(float(line.rsplit(" ", 1)[1]) for line in lines if all(label in line for label in labels))
 
 
 def pod(command, converted):
