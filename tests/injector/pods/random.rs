@@ -85,9 +85,11 @@ impl Random {
         handler
     }
 
-    /// Explicit nulls, which the API server drops, and sometimes a second handler, which it refuses.
+    /// Explicit nulls, which the API server drops, and sometimes a second handler, which it refuses: not beside one that the
+    /// Go type does not have, which it drops too, so that the second one is the only one.
     fn other_handlers(&mut self, handler: &mut Value, all: &[&str]) {
         let second = self.one_in(60).then(|| json!({"command": ["true"]}));
+        let is_known = all.iter().any(|kind| handler.get(kind).is_some());
         for kind in all {
             if handler.get(kind).is_none() && self.one_in(10) {
                 handler[*kind] = Value::Null;
@@ -95,6 +97,7 @@ impl Random {
         }
         if let Some(second) = second
             && handler["exec"].is_null()
+            && is_known
         {
             handler["exec"] = second;
         }
