@@ -86,6 +86,7 @@ fn purpose(call: &str) -> &'static str {
         "recvfrom" | "read" => "kubelet's head, or the app's response",
         "socket" | "connect" => "the app's connection",
         "bind" => "--source-ip",
+        "setsockopt" => "SO_REUSEADDR: the app may listen on the local port",
         "sendto" | "write" => "the head to the app, or the response to kubelet",
         "epoll_ctl" => "wake-up when the app responds",
         "epoll_pwait" | "epoll_pwait2" | "epoll_wait" => "sleep",
