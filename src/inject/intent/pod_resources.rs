@@ -180,19 +180,6 @@ impl<'a> PodResources<'a> {
         Amounts::of(self.of_pod, name)
     }
 
-    /// The limit of a pod with pod-level resources and a sidecar with this limit: the API server defaults it to the sum of the
-    /// containers' limits if all have one (`pkg/apis/core/v1/defaults.go`: `defaultPodLevelLimits`).
-    pub(super) fn limit_by_own(
-        &self,
-        name: &str,
-        of_sidecar: Option<Quantity>,
-        sidecar: Sidecar,
-    ) -> Option<Quantity> {
-        let sums = self.has_own() && self.all_have_limits(name) && of_sidecar.is_some();
-        let sum = || self.sum_of_limits(name).with(of_sidecar, sidecar);
-        self.own(name).limit.or_else(|| sums.then(sum).flatten())
-    }
-
     /// Whether the pod is Guaranteed without the sidecar, by its containers.
     pub(super) fn is_guaranteed(&self) -> bool {
         let containers = &self.view.containers;
@@ -203,28 +190,39 @@ impl<'a> PodResources<'a> {
                 .all(|container| is_guaranteed(&container.value["resources"]))
     }
 
+    /// The limit of a pod with `spec.resources` and a sidecar with this limit, or without one. The API server defaults it to
+    /// the sum of the containers' limits if all have one (since 1.37 `pkg/api/pod/util.go`: `defaultPodLevelLimits`).
+    pub(super) fn limit_by_own(
+        &self,
+        name: &str,
+        sidecar: Option<(Option<Quantity>, Sidecar)>,
+    ) -> Option<Quantity> {
+        let (own, limits) = (self.own(name), self.sum_of_limits(name));
+        let (sum, has_limit) = match sidecar {
+            None => (limits.without_sidecar(), true),
+            Some((limit, sidecar)) => (limits.with(limit, sidecar), limit.is_some()),
+        };
+        let has_limits = has_limit && self.all_have_limits(name);
+        own.limit.or(sum.max(own.request).filter(|_| has_limits))
+    }
+
     /// Whether the pod has the class Guaranteed by `spec.resources`, as far as a resource decides that, with these amounts
-    /// of a sidecar, or without one. The API server defaults pod-level amounts by those of the containers
-    /// (`pkg/apis/core/v1/defaults.go`: `defaultPodRequests`; since 1.37 `pkg/api/pod/util.go`: `defaultPodLevelLimits`).
+    /// of a sidecar, or without one. The API server defaults a pod-level request to the sum of the containers' requests
+    /// (`pkg/apis/core/v1/defaults.go`: `defaultPodRequests`).
     pub(super) fn is_guaranteed_by_own(
         &self,
         name: &str,
         sidecar: Option<(Amounts, Sidecar)>,
     ) -> bool {
-        let own = self.own(name);
-        let [requests, limits] = [self.sum_of_requests(name), self.sum_of_limits(name)];
-        let (requests, limits, has_limit) = match sidecar {
-            None => (requests.without_sidecar(), limits.without_sidecar(), true),
-            Some((amounts, sidecar)) => (
-                requests.with(amounts.effective_request(), sidecar),
-                limits.with(amounts.limit, sidecar),
-                amounts.limit.is_some(),
-            ),
+        let requests = self.sum_of_requests(name);
+        let requests = match sidecar {
+            None => requests.without_sidecar(),
+            Some((amounts, sidecar)) => requests.with(amounts.effective_request(), sidecar),
         };
-        let has_limits = has_limit && self.all_have_limits(name);
+        let sidecar = sidecar.map(|(amounts, sidecar)| (amounts.limit, sidecar));
         Amounts {
-            request: own.request.or(requests),
-            limit: own.limit.or(limits.max(own.request).filter(|_| has_limits)),
+            request: self.own(name).request.or(requests),
+            limit: self.limit_by_own(name, sidecar),
         }
         .is_guaranteed()
     }

@@ -5,7 +5,6 @@
 use super::admission::Admission;
 use super::pod_resources::{Amounts, PodResources, is_best_effort};
 use super::resource_choice::{Choice, LEAST_MEMORY, RESOURCES_OF_SIDECAR, Resource};
-use crate::inject::Sidecar;
 use crate::inject::annotation_names::RESOURCES;
 use crate::inject::container_bounds::is_huge_page;
 use crate::inject::options::PodOptions;
@@ -98,12 +97,7 @@ pub(super) fn sidecar_resources(
         is_annotated: options.has_own_resources,
     };
     let keeps_best_effort = options.keeps_best_effort && pod.is_best_effort();
-    let annotated = Amounts::of(&options.resources, "memory").limit;
-    let written = match options.has_own_resources {
-        true => annotated,
-        false => Some(Quantity::default()),
-    };
-    if let Some(reason) = too_little_memory(&pod, written, options.sidecar) {
+    if let Some(reason) = too_little_memory(&pod, options) {
         return Err(reason);
     }
     if options.has_own_resources {
@@ -189,13 +183,14 @@ fn check(
 
 /// Why the sidecar does not start in the pod, which then never starts either. A smaller limit of the sidecar alone, such as
 /// the maximum of a LimitRange, does not count the pod's pause container, and may suffice.
-fn too_little_memory(
-    pod: &PodResources<'_>,
-    written: Option<Quantity>,
-    sidecar: Sidecar,
-) -> Option<String> {
+fn too_little_memory(pod: &PodResources<'_>, options: &PodOptions) -> Option<String> {
     let least = Quantity::parse(LEAST_MEMORY)?;
-    let limit = pod.limit_by_own("memory", written, sidecar)?;
+    let written = match options.has_own_resources {
+        true => Amounts::of(&options.resources, "memory").limit,
+        false => Some(Quantity::default()),
+    };
+    let limit = pod.limit_by_own("memory", Some((written, options.sidecar)));
+    let limit = limit.filter(|_| pod.has_own())?;
     (limit.is_positive() && limit < least).then(|| {
         format!(
             "the sidecar does not start with {limit} of memory: raise limits.memory in spec.resources to {least} or more"

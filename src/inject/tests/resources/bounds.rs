@@ -454,4 +454,7 @@ fn a_pod_with_too_little_memory_for_the_start_of_its_sidecar_is_refused() {
     assert_eq!(refusal_with(&document, &settings()), reason);
     let annotated = with_annotation(&document, r#"{"limits":{"cpu":"10m","memory":"16Mi"}}"#);
     resources_with(&annotated, &settings());
+    // Or the request of the pod, if that is more.
+    document["spec"]["resources"] = json!({"requests": {"memory": "8Mi"}});
+    resources_with(&document, &settings());
 }
