@@ -141,10 +141,14 @@ fn it_keeps_serving_for_the_shutdown_delay() {
 /// ::1 refuses connections, which is not the end of the app.
 fn an_app_on_one_address_of_localhost_is_waited_for() {
     let app = SwitchableApp::start(ReplyMode::Status(200));
+    serves_for_its_delay(agent_with(&on_localhost(&app), &["--shutdown-delay", "2"]));
+}
+
+/// A table that probes this app as localhost.
+fn on_localhost(app: &SwitchableApp) -> Table {
     let port = app.addr().port();
     let members = format!(r#""httpGet":{{"port":{port}}},"target":"localhost""#);
-    let table = Table::new().prober(LIVEZ, &members);
-    serves_for_its_delay(agent_with(&table, &["--shutdown-delay", "2"]));
+    Table::new().prober(LIVEZ, &members)
 }
 
 fn serves_for_its_delay(mut agent: Agent) {
@@ -185,10 +189,7 @@ fn without_ip6_an_app_on_localhost_is_not_waited_for() {
     namespace.run(remove).expect("root may remove an address");
     namespace.enter(|| {
         let app = SwitchableApp::start(ReplyMode::Status(200));
-        let port = app.addr().port();
-        let members = format!(r#""httpGet":{{"port":{port}}},"target":"localhost""#);
-        let table = Table::new().prober(LIVEZ, &members);
-        let mut agent = agent_with(&table, &["--shutdown-delay=3600"]);
+        let mut agent = agent_with(&on_localhost(&app), &["--shutdown-delay=3600"]);
         agent.signal(Signal::TERM);
         logged(&agent, "msg=stopping");
         probe(&agent, LIVEZ).assert_is(200);

@@ -103,9 +103,7 @@ pub fn wait_exit(child: &mut Child) -> Option<ExitStatus> {
 /// `probelet check` with these arguments.
 #[track_caller]
 pub fn check(args: &[&str]) -> Ended {
-    let mut command = probelet_check(&[]);
-    command.args(args);
-    run_to_end(command)
+    run_to_end(probelet_check(args))
 }
 
 /// `probelet check` with the timeout of a busy machine, unless an argument sets another.

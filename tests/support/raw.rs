@@ -3,11 +3,8 @@
 
 use std::io::{ErrorKind, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
-use std::os::fd::OwnedFd;
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::{Duration, Instant};
-
-use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 
 use super::WAIT_LIMIT;
 use super::agent::Agent;
@@ -85,11 +82,7 @@ pub fn connect_until_refused(to: SocketAddr) -> JoinHandle<()> {
 /// The kernel's, also if the server has reset the connection at once.
 pub fn connect_from(from: impl Into<IpAddr>, to: SocketAddr) -> std::io::Result<TcpStream> {
     let from = SocketAddr::new(from.into(), 0);
-    let family = match from.is_ipv4() {
-        true => AddressFamily::INET,
-        false => AddressFamily::INET6,
-    };
-    let fd: OwnedFd = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    let fd = ports::tcp_socket(from)?;
     rustix::net::bind(&fd, &from)?;
     rustix::net::connect(&fd, &to)?;
     let stream = TcpStream::from(fd);
